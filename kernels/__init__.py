@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: line shapes, seeds and batched fits; no files, threads or devices."""

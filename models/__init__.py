@@ -1,0 +1,1 @@
+"""Networks and graphs in ONNX form; the only place that knows devices."""

@@ -1,0 +1,1 @@
+"""Threads, queues, terminals and the command."""
