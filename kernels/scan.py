@@ -1,0 +1,273 @@
+"""Matched-filter scan: where in velocity and broadening the lines may be, without a first guess.
+
+At every node (v, b) of a coarse grid the best amplitudes lower chi2 by
+
+    gain = c^T G^-1 c = |z|^2,   z = L^-1 c,   G = F F^T = L L^T,   c = F y,
+
+with F the whitened profiles less their projection on the continuum. Where all channels weigh the
+same, z is one matrix product for all spectra and nodes; where weights differ from spaxel to spaxel,
+c, G and the projection are matrix products of their own. Amplitudes are then held non-negative: a
+node's |z|^2 bounds its non-negative gain from above, so nodes are tried in falling order of the
+bound and the first whose gain is known is the best. The peak is refined by a parabola in velocity.
+A second peak, a line width or more away, is reported beside the first.
+
+Kinematic groups are scanned as one.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._scan import MARGIN as MARGIN
+from ._scan import pick_shared, pick_weighted
+from .axis import GAUSSIAN_FWHM
+from .emission import Continuum, Emission, Shape, profiles, resolution_element
+
+Array = NDArray[np.float64]
+
+_VELOCITY_STEP = 0.4  # of a line's full width: a peak between two nodes keeps 95 % of its gain
+_BROADENING_STEP = 2.3  # ratio of neighbouring nodes
+_BLOCK = 256  # spectra whose products are in memory at once
+
+
+class Seeds(NamedTuple):
+    """Best and second-best start of each spectrum, shape (spaxel,); NaN where there is none.
+
+    The gain is by how much the lines lower chi2 against the continuum alone, at the node. A second
+    peak is looked for down to `MARGIN` below the first.
+    """
+
+    velocity: Array
+    broadening: Array
+    gain: Array
+    second_velocity: Array
+    second_broadening: Array
+    second_gain: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Profiles at the nodes, ready for any number of spectra on one axis.
+
+    Nodes are grouped by broadening, then ordered by velocity.
+
+    Parameters
+    ----------
+    velocity, broadening, step, reach : ndarray, shape (node,)
+        Node, its spacing in velocity and the least distance of a second peak [km/s].
+    profile : ndarray of float32, shape (channel, node, column)
+        Sum of each column's lines.
+    basis : ndarray of float32, shape (channel, term)
+        Continuum.
+    """
+
+    velocity: Array
+    broadening: Array
+    step: Array
+    reach: Array
+    profile: NDArray[np.float32]
+    basis: NDArray[np.float32]
+
+
+def build(
+    emission: Emission,
+    continuum: Continuum,
+    coordinate: Array,
+    width: Array,
+    *,
+    velocity: tuple[float, float],
+    broadening: tuple[float, float],
+) -> Scan:
+    """Tabulate the nodes of a scan.
+
+    Parameters
+    ----------
+    emission, continuum : Emission, Continuum
+        The model.
+    coordinate : ndarray, shape (channel,)
+        Axis, in its unit.
+    width : ndarray, shape (line,)
+        Width of the sinc, or standard deviation of the instrument's Gaussian.
+    velocity, broadening : (low, high)
+        Range of the nodes [km/s].
+
+    Returns
+    -------
+    Scan
+    """
+    spacing = float(np.median(np.diff(coordinate)))
+    element = float(resolution_element(emission.shape, width, emission.rest).min())
+    element = max(element, 2 * spacing / float(emission.rest.max()) * 299792.458)
+    nodes = _nodes(element, velocity, broadening, narrow_only=emission.shape is Shape.SINC)
+    merged = replace(emission, group=np.zeros_like(emission.group))
+    table = np.zeros((coordinate.size, len(nodes), emission.columns), dtype=np.float32)
+    for index, (v, b, _, _) in enumerate(nodes):
+        at, wide = np.array([[v]]), np.array([[b]])
+        centre, sigma = merged.centres(at)[0], merged.sigmas(at, wide)[0]
+        share = merged.shares(at, wide, width[None, :])[0]
+        lines = share[:, None] * profiles(merged, coordinate, centre, sigma, width)
+        for line, column in enumerate(emission.column):
+            table[:, index, column] += lines[line]
+    v, b, step, reach = np.array(nodes).T
+    return Scan(v, b, step, reach, table, continuum.rows(coordinate).T.astype(np.float32))
+
+
+def _nodes(
+    element: float,
+    velocity: tuple[float, float],
+    broadening: tuple[float, float],
+    *,
+    narrow_only: bool,
+) -> list[tuple[float, float, float, float]]:
+    """Velocity, broadening, step and reach of each node."""
+    nodes = []
+    b = min(max(broadening[0], 0.4 * element / GAUSSIAN_FWHM), broadening[1])
+    while True:
+        full = math.hypot(element, GAUSSIAN_FWHM * b)
+        count = max(2, math.ceil((velocity[1] - velocity[0]) / (_VELOCITY_STEP * full)) + 1)
+        grid, step = np.linspace(*velocity, count, retstep=True)
+        nodes += [(float(v), b, float(step), full) for v in grid]
+        if narrow_only or b >= broadening[1] / _BROADENING_STEP:
+            return nodes
+        b *= _BROADENING_STEP
+
+
+@dataclass(frozen=True, slots=True)
+class SharedScan:
+    """A scan for spectra whose channels all weigh the same.
+
+    Parameters
+    ----------
+    scan : Scan
+    projector : ndarray of float32, shape (channel, node * column)
+        Turns a spectrum over its noise into z.
+    lower : ndarray, shape (node, column, column)
+        Factor L of every node.
+    """
+
+    scan: Scan
+    projector: NDArray[np.float32]
+    lower: Array
+
+    @classmethod
+    def of(cls, scan: Scan) -> "SharedScan":
+        """Project the continuum out of every node and factor what is left."""
+        channels, nodes, columns = scan.profile.shape
+        orthonormal = np.linalg.qr(scan.basis.astype(np.float64))[0]
+        flat = scan.profile.reshape(channels, -1).astype(np.float64)
+        flat -= orthonormal @ (orthonormal.T @ flat)
+        stacked = flat.reshape(channels, nodes, columns).transpose(1, 2, 0)
+        gram = stacked @ stacked.transpose(0, 2, 1)
+        # A column without channels gets a weight that keeps its amplitude at zero.
+        diagonal = np.einsum("njj->nj", gram)
+        diagonal += 1e-9 * diagonal.max(axis=1, keepdims=True)
+        lower = np.linalg.cholesky(gram)
+        z = np.linalg.solve(lower, stacked)
+        projector = np.ascontiguousarray(z.transpose(2, 0, 1).reshape(channels, -1))
+        return cls(scan, projector.astype(np.float32), lower)
+
+    def seeds(self, data: NDArray[np.floating], noise: Array) -> Seeds:
+        """Find the starts of a batch.
+
+        Parameters
+        ----------
+        data : ndarray, shape (spaxel, channel)
+            Spectra, finite.
+        noise : ndarray, shape (spaxel,)
+            Standard deviation of every channel; a row where it is not positive gets NaN.
+
+        Returns
+        -------
+        Seeds
+        """
+        out = np.full((6, data.shape[0]), np.nan)
+        grid = _grid(self.scan)
+        for first in range(0, data.shape[0], _BLOCK):
+            rows = slice(first, first + _BLOCK)
+            scaled = (data[rows] / noise[rows, None]).astype(np.float32)
+            pick_shared(scaled @ self.projector, self.lower, grid, out[:, rows])
+        return Seeds(*out)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedScan:
+    """A scan for spectra whose channels weigh differently from spaxel to spaxel.
+
+    Parameters
+    ----------
+    scan : Scan
+    products : ndarray of float32, shape (channel, node * entry)
+        Per node the products F_i F_j (j <= i), then F_i P_d; summed with the weights they give G
+        and the overlap with the continuum.
+    squares : ndarray of float32, shape (channel, pair)
+        P_d P_e (e <= d).
+    """
+
+    scan: Scan
+    products: NDArray[np.float32]
+    squares: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, scan: Scan) -> "WeightedScan":
+        """Tabulate the products."""
+        channels, nodes, columns = scan.profile.shape
+        terms = scan.basis.shape[1]
+        i, j = np.tril_indices(columns)
+        pairs = scan.profile[:, :, i] * scan.profile[:, :, j]
+        overlaps = scan.profile[:, :, :, None] * scan.basis[:, None, None, :]
+        overlaps = overlaps.reshape(channels, nodes, columns * terms)
+        products = np.concatenate([pairs, overlaps], axis=2).reshape(channels, -1)
+        d, e = np.tril_indices(terms)
+        return cls(scan, np.ascontiguousarray(products), scan.basis[:, d] * scan.basis[:, e])
+
+    def seeds(self, data: NDArray[np.floating], weight: NDArray[np.floating]) -> Seeds:
+        """Find the starts of a batch.
+
+        Parameters
+        ----------
+        data : ndarray, shape (spaxel, channel)
+            Spectra; where the weight is zero they may be NaN.
+        weight : ndarray, shape (spaxel, channel)
+            One over the standard deviation; zero leaves the channel out.
+
+        Returns
+        -------
+        Seeds
+        """
+        out = np.full((6, data.shape[0]), np.nan)
+        flat = self.scan.profile.reshape(self.scan.profile.shape[0], -1)
+        grid, columns = _grid(self.scan), self.scan.profile.shape[2]
+        for first in range(0, data.shape[0], _BLOCK):
+            rows = slice(first, first + _BLOCK)
+            unit = weight[rows].max(axis=1, keepdims=True)  # fluxes of 1e-20 would underflow
+            unit = np.where(unit > 0, unit, 1.0)
+            w = (weight[rows] / unit).astype(np.float32)
+            y = (np.where(weight[rows] > 0, data[rows], 0.0) * weight[rows]).astype(np.float32) * w
+            flattened = _without_continuum(y, w * w, self.scan.basis)
+            pick_weighted(
+                (flattened @ flat, (w * w) @ self.products, (w * w) @ self.squares),
+                (columns, self.scan.basis.shape[1]),
+                grid,
+                out[:, rows],
+            )
+        return Seeds(*out)
+
+
+def _without_continuum(
+    y: NDArray[np.float32], squared: NDArray[np.float32], basis: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Weighted data less their weighted continuum, in float64 where a bright one would cancel."""
+    polynomial = basis.astype(np.float64)
+    gram = np.einsum("sc,cd,ce->sde", squared, polynomial, polynomial, optimize=True)
+    gram += (
+        1e-9 * np.eye(basis.shape[1]) * (np.trace(gram, axis1=1, axis2=2) + 1e-30)[:, None, None]
+    )
+    linear = np.linalg.solve(gram, (y @ polynomial)[:, :, None])[:, :, 0]
+    return (y - squared * (linear @ polynomial.T)).astype(np.float32)
+
+
+def _grid(scan: Scan) -> tuple[Array, Array, Array, Array]:
+    return scan.velocity, scan.broadening, scan.step, scan.reach

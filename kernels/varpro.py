@@ -1,0 +1,209 @@
+"""Batched Levenberg-Marquardt by variable projection: lines on a continuum, any weights.
+
+For given velocities and broadenings the amplitudes and the continuum follow from a linear
+least-squares problem, so only the nonlinear parameters theta = (v_1, b_1, v_2, b_2, ...) are
+searched (Golub & Pereyra 1973; Jacobian after Kaufman 1975). With whitened rows F (linear), M =
+d model / d theta and y, and F F^T = L L^T,
+
+    A = (F F^T)^-1 F y,   chi2 = y y - A F y,
+    S = F M^T,   g = M (y - A F),   H = M M^T - (L^-1 S)^T (L^-1 S),
+    (H + lambda diag H) d = g.
+
+H is the Schur complement of the full normal matrix, so a step is that of the full problem and
+
+    cov(theta) = H^-1,   cov(A, theta) = -(F F^T)^-1 S cov(theta),
+    cov(A) = (F F^T)^-1 + (F F^T)^-1 S cov(theta) S^T (F F^T)^-1
+
+is the complete covariance. A step whose expected gain in chi2 is below `TOLERANCE` is taken to
+first order (A with it) and ends the search. A parameter at a bound whose gradient points outwards
+stays there. Amplitudes are free in sign. The compiled loop releases the interpreter's lock and
+treats each spectrum alone: results depend neither on threads nor on neighbours.
+"""
+
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._varpro import fit_all, model_lines
+from .emission import Continuum, Emission
+
+Array = NDArray[np.float64]
+
+
+class Outcome(IntFlag):
+    """How the search of one spectrum ended; 0 is good."""
+
+    MAX_ITERATIONS = 1
+    AT_BOUND = 2
+    SINGULAR = 4
+    NO_DATA = 8
+
+
+class Bounds(NamedTuple):
+    """Box of the nonlinear parameters, for every group."""
+
+    velocity: tuple[float, float]
+    broadening: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Where the channels of each spaxel lie and how wide the instrument is there.
+
+    Parameters
+    ----------
+    coordinate : ndarray, shape (channel,)
+        Channels fitted, in the unit of the axis; evenly spaced for sinc and sincgauss.
+    scale : ndarray, shape (spaxel,)
+        Factor on `coordinate` that gives the spaxel's own axis; 1 where all share it.
+    width : ndarray, shape (spaxel, line)
+        Width of the sinc, or standard deviation of the instrument's Gaussian, in the axis' unit.
+    """
+
+    coordinate: Array
+    scale: Array
+    width: Array
+
+    def part(self, rows: NDArray[np.integer]) -> "Geometry":
+        """Give some spaxels."""
+        return Geometry(self.coordinate, self.scale[rows], self.width[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Parameters of each spectrum; NaN where there is none.
+
+    `linear` holds the columns' amplitudes, then the continuum's terms; the covariance is ordered
+    v_1, b_1, v_2, b_2, ..., then as `linear`. A column all of whose channels are masked has NaN.
+    """
+
+    velocity: Array  # (spaxel, group) [km/s]
+    broadening: Array  # (spaxel, group) [km/s]
+    linear: Array  # (spaxel, column + term)
+    covariance: Array  # (spaxel, parameter, parameter)
+    chi2: Array  # (spaxel,)
+    flat_chi2: Array  # (spaxel,), of the continuum alone
+    dof: NDArray[np.int64]  # (spaxel,)
+    evaluations: NDArray[np.int64]  # (spaxel,)
+    outcome: NDArray[np.int64]  # (spaxel,), bits of Outcome
+
+
+def fit(
+    data: NDArray[np.floating],
+    weight: NDArray[np.floating],
+    emission: Emission,
+    continuum: Continuum,
+    geometry: Geometry,
+    *,
+    start: tuple[Array, Array],
+    bounds: Bounds,
+    iterations: int = 40,
+) -> Fit:
+    """Fit every spectrum of a batch from its own start.
+
+    Parameters
+    ----------
+    data : ndarray, shape (spaxel, channel)
+        Spectra; a value whose weight is zero may be NaN.
+    weight : ndarray, shape (spaxel, channel)
+        One over the standard deviation of each channel; zero leaves the channel out.
+    emission, continuum : Emission, Continuum
+        The model.
+    geometry : Geometry
+        Axis and line width of each spaxel.
+    start : (velocity, broadening), each of shape (spaxel, group)
+        First guess [km/s].
+    bounds : Bounds
+        Box of velocity and broadening.
+    iterations : int
+        Model evaluations before the search gives up with MAX_ITERATIONS.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree.
+    """
+    spaxels, channels = data.shape
+    if weight.shape != data.shape or geometry.coordinate.shape != (channels,):
+        raise ValueError(
+            f"data {data.shape}, weight {weight.shape} and axis "
+            f"{geometry.coordinate.shape} disagree"
+        )
+    theta = np.stack(start, axis=-1).reshape(spaxels, 2 * emission.groups)
+    linear_size = emission.columns + continuum.terms
+    size = 2 * emission.groups + linear_size
+    out_theta = np.full((spaxels, 2 * emission.groups), np.nan)
+    linear = np.full((spaxels, linear_size), np.nan)
+    covariance = np.full((spaxels, size, size), np.nan)
+    scalars = np.full((spaxels, 5), np.nan)
+    fit_all(
+        (data, weight, theta, geometry.scale, geometry.width),
+        _packed(emission),
+        geometry.coordinate,
+        continuum.rows(geometry.coordinate),
+        (*bounds.velocity, *bounds.broadening, iterations),
+        (out_theta, linear, covariance, scalars),
+    )
+    counts = np.nan_to_num(scalars[:, 1:4]).astype(np.int64)
+    return Fit(
+        velocity=out_theta[:, 0::2],
+        broadening=out_theta[:, 1::2],
+        linear=linear,
+        covariance=covariance,
+        chi2=scalars[:, 0],
+        flat_chi2=scalars[:, 4],
+        dof=counts[:, 0],
+        evaluations=counts[:, 1],
+        outcome=counts[:, 2],
+    )
+
+
+def lines_at(fit: Fit, emission: Emission, geometry: Geometry) -> Array:
+    """Evaluate the fitted lines, without their continuum, on any channels.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of the spaxels of `geometry`.
+    emission : Emission
+        The model that was fitted.
+    geometry : Geometry
+        The channels wanted; its axis need not be the one that was fitted.
+
+    Returns
+    -------
+    ndarray, shape (spaxel, channel)
+        NaN where a spectrum has no fit.
+    """
+    theta = np.stack([fit.velocity, fit.broadening], axis=-1).reshape(len(fit.chi2), -1)
+    out = np.empty((len(fit.chi2), geometry.coordinate.size))
+    model_lines(
+        theta,
+        fit.linear,
+        _packed(emission),
+        geometry.coordinate,
+        geometry.scale,
+        geometry.width,
+        out,
+    )
+    return out
+
+
+def _packed(emission: Emission) -> tuple:
+    """Give the model as the compiled loops take it."""
+    return (
+        int(emission.shape),
+        emission.wavenumber,
+        emission.rest,
+        emission.column,
+        emission.ratio,
+        emission.group,
+        emission.lead,
+    )
