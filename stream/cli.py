@@ -1,0 +1,73 @@
+"""The command ``stream-fit``: parses, starts, and turns what happens into an exit code.
+
+0 done, 2 something the user can mend, 3 the device, 4 finished but some batches failed, 130
+interrupted. Progress and errors go to standard error; standard output is for what was asked for.
+This is the one place that starts tools.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ..io.errors import DeviceError, StreamFitError
+from . import commands
+from .commands import DEVICE, INTERRUPTED, MENDABLE
+from .parser import build_parser, join_negative
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    words = join_negative(sys.argv[1:] if argv is None else argv)
+    # The simulator is imported only if it is called.
+    declare = _simulate_cube_arguments if words[:1] == ["simulate"] else lambda parser: None
+    arguments = build_parser({"cube": declare}).parse_args(words)
+    own = {"simulate": _simulate, "demo": _demo}
+    command = own.get(arguments.command) or getattr(commands, arguments.command)
+    try:
+        return command(arguments)
+    except DeviceError as error:
+        return _complain(error, DEVICE)
+    except StreamFitError as error:
+        return _complain(error, MENDABLE)
+    except KeyboardInterrupt:
+        return _complain("interrupted before the run began; nothing was written", INTERRUPTED)
+
+
+def _complain(error: object, code: int) -> int:
+    """Print one line and give the exit code."""
+    print(f"stream-fit: {error}", file=sys.stderr)
+    return code
+
+
+def _simulate_cube_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the simulator."""
+    from ..tools.simulate_cube import add_arguments
+
+    add_arguments(parser)
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    """Write a simulated cube."""
+    from ..tools.simulate_cube import run
+
+    return run(arguments)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    """Simulate a small cube, fit it, draw it and hold it against its truth."""
+    from ..tools.compare import report
+    from ..tools.simulate_cube import simulate_demo
+    from .demo import demo
+
+    return demo(arguments, simulate=simulate_demo, compare=report)

@@ -1,0 +1,304 @@
+"""The optical recipe: noise, seed by scan, batched fit, columns, for one batch of spectra.
+
+Spaxels of a batch are fitted in classes of like axis and line width, so that they share the tables
+of the scan; the fit itself uses each spaxel's own. Classes follow from the spaxel alone: neither
+batches nor threads change a result.
+"""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..io.records import BatchKey, CubeHeader, SpectralBatch
+from ..io.results import arrow_schema, optical_columns
+from ..kernels import scan, varpro
+from ..kernels.axis import SPEED_OF_LIGHT
+from .config import OpticalConfig
+from .noise import (
+    choose_noise,
+    even_weights,
+    rough_noise,
+    scatter,
+    typical_noise,
+    weights,
+)
+from .optical_rows import Fitted, record_batch
+from .spectral_model import SpectralModel, build_model
+
+Array = NDArray[np.float64]
+
+_SCALE_CLASS = 1e-3  # a class' scan reaches this far (300 km/s) beyond the velocity range
+_WIDTH_CLASS = 1e-2  # seeds tell no difference in width below this
+_WINGS_SNR = 5.0  # fainter lines leave nothing to be seen in the dark channels
+_Scan = TypeVar("_Scan", scan.SharedScan, scan.WeightedScan)
+_DISAGREE = 9.0  # in chi2: minima nearer than this are both possible
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One spectrum and its fit, for a picture; NaN outside the windows that were fitted.
+
+    All but `table` and `kind` have shape (channel,).
+    """
+
+    coordinate: Array  # [cm-1 or angstrom]
+    kind: str  # wavenumber, air or vacuum
+    data: Array
+    model: Array
+    continuum: Array
+    noise: Array
+    table: pa.RecordBatch  # the row, alone
+
+
+@dataclass(frozen=True, slots=True)
+class _Class:
+    """Spaxels of a batch with like axis and line width, on the axis of the class.
+
+    `scale` stretches the class' axis, itself `stretch` times the model's, to the spaxel's own.
+    """
+
+    rows: NDArray[np.int64]
+    stretch: float
+    broaden: float
+    channels: NDArray[np.bool_]
+    scale: Array
+    width: Array
+
+    def geometry(self, model: SpectralModel, *, everywhere: bool = False) -> varpro.Geometry:
+        """Give the channels of the fit, or all."""
+        coordinate = model.coordinate if everywhere else model.coordinate[self.channels]
+        return varpro.Geometry(coordinate * self.stretch, self.scale, self.width)
+
+
+class OpticalRecipe:
+    """Fits every spectrum of a cube.
+
+    Parameters
+    ----------
+    header : CubeHeader
+        Of the cube.
+    config : OpticalConfig
+        What the user asked for.
+
+    Raises
+    ------
+    InputError
+        If header and options do not fit together.
+    """
+
+    def __init__(self, header: CubeHeader, config: OpticalConfig) -> None:
+        self.model = build_model(header, config)
+        self.noise = choose_noise(header, self.model, config.noise)
+        emission = self.model.emission
+        self.notes = self.model.notes
+        self.schema = arrow_schema(
+            optical_columns(emission.names, header.unit, emission.groups),
+            {
+                "lines": ",".join(emission.names),
+                "ils": emission.shape.name.lower(),
+                "noise": self.noise.kind,
+                "redshift": repr(self.model.redshift),
+                "velocity": "optical, c dlambda / lambda0",
+            },
+        )
+        self._scans: dict[tuple[type, float, float], scan.SharedScan | scan.WeightedScan] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def spaxel_work_nbytes(self) -> int:
+        """Memory the fit of one spaxel takes beside its batch [bytes]."""
+        channels = int(self.model.coordinate.size)
+        parameters = self.model.emission.columns + self.model.continuum.terms + 2
+        return 8 * (6 * channels + 3 * parameters**2)
+
+    def prepare(self) -> None:
+        """Compile the kernels on a few spectra of the model itself."""
+        channels = self.model.coordinate.size
+        corr = np.full(4, 1.03) if self.model.widened or self.model.stretched else None
+        data = np.random.default_rng(0).normal(size=(4, channels)).astype(np.float32)
+        variance = np.ones_like(data) if self.noise.kind == "variance" else None
+        imaginary = data[::-1].copy() if self.noise.kind == "imaginary" else None
+        data[3, ::5] = np.nan
+        index = np.arange(4, dtype=np.int32)
+        key = BatchKey("warm-up", 0, 4)
+        self.fit(SpectralBatch(key, index, index, data, corr, variance, imaginary))
+
+    def fit(self, batch: SpectralBatch) -> pa.RecordBatch:
+        """Give one row for every spectrum of a batch, in its order."""
+        return record_batch(self.schema, batch, self.model, self._fit_all(batch))
+
+    def _fit_all(self, batch: SpectralBatch) -> Fitted:
+        fitted = Fitted.empty(len(batch), self.model)
+        for members in self._classes(batch):
+            fitted.put(members.rows, self._fit_class(batch, members))
+        return fitted
+
+    def _classes(self, batch: SpectralBatch) -> Iterator["_Class"]:
+        """Spaxels of the batch that share tables; those whose axis is unknown are left out."""
+        model, spaxels = self.model, len(batch)
+        scale, width = model.scale(batch.corr, spaxels), model.widths(batch.corr, spaxels)
+        known = np.isfinite(scale) & np.isfinite(width).all(axis=1) & (scale > 0)
+        wide = np.where(known & (width[:, 0] > 0), width[:, 0] / max(model.width[0], 1e-30), 1.0)
+        by_scale = np.rint(np.log(np.where(known, scale, 1.0)) / _SCALE_CLASS).astype(int)
+        by_width = np.rint(np.log(wide) / _WIDTH_CLASS).astype(int)
+        pairs = np.stack([by_scale, by_width], axis=1)
+        for pair in np.unique(pairs[known], axis=0):
+            rows = np.flatnonzero(known & (pairs == pair).all(axis=1))
+            stretch = float(np.exp(pair[0] * _SCALE_CLASS))
+            broaden = float(np.exp(pair[1] * _WIDTH_CLASS))
+            channels = model.window_channels(stretch)
+            yield _Class(rows, stretch, broaden, channels, scale[rows] / stretch, width[rows])
+
+    def _fit_class(self, batch: SpectralBatch, members: "_Class") -> Fitted:
+        """Fit spectra that share the tables of a scan."""
+        rows = members.rows
+        data = batch.data[rows][:, members.channels]
+        if self.noise.kind == "variance":
+            weight = weights(batch, rows, members.channels)
+            noise = typical_noise(weight)
+        else:
+            noise = self._first_noise(batch, members, data)
+            weight = even_weights(data, noise)
+        seeds = self._seeds(members, data, weight)
+        fitted = self._best_of_two(data, weight, members.geometry(self.model), seeds)
+        fitted.noise = noise
+        fitted.dropped = (weight == 0).any(axis=1)
+        if self.noise.kind != "variance":
+            fitted.rescale(self._last_noise(batch, members, fitted))
+        return fitted
+
+    def _seeds(self, members: "_Class", data: NDArray, weight: NDArray) -> scan.Seeds:
+        """Scan the spectra of one class and give velocities on each spaxel's own axis."""
+        even = (weight == weight[:, :1]).all(axis=1) & (weight[:, 0] > 0)
+        seeds = scan.Seeds(*np.full((6, len(data)), np.nan))
+        if even.any():
+            found = self._table(scan.SharedScan, members).seeds(data[even], 1 / weight[even, 0])
+            for into, values in zip(seeds, found, strict=True):
+                into[even] = values
+        uneven = ~even & (weight > 0).any(axis=1)
+        if uneven.any():
+            found = self._table(scan.WeightedScan, members).seeds(data[uneven], weight[uneven])
+            for into, values in zip(seeds, found, strict=True):
+                into[uneven] = values
+        for velocity in (seeds.velocity, seeds.second_velocity):
+            velocity[:] = SPEED_OF_LIGHT * ((1 + velocity / SPEED_OF_LIGHT) / members.scale - 1)
+            np.clip(velocity, *self.model.bounds.velocity, out=velocity)
+        return seeds
+
+    def _table(self, kind: type[_Scan], members: "_Class") -> _Scan:
+        """Build the scan of a class, or find it."""
+        key = kind, members.stretch, members.broaden
+        with self._lock:
+            if key not in self._scans:
+                model = self.model
+                low, high = model.bounds.velocity
+                beyond = 0.5 * _SCALE_CLASS * SPEED_OF_LIGHT if model.stretched else 0.0
+                nodes = scan.build(
+                    model.emission,
+                    model.continuum,
+                    model.coordinate[members.channels] * members.stretch,
+                    model.width * members.broaden,
+                    velocity=(low - beyond, high + beyond),
+                    broadening=model.bounds.broadening,
+                )
+                self._scans[key] = kind.of(nodes)
+            return cast(_Scan, self._scans[key])
+
+    def _best_of_two(
+        self, data: NDArray, weight: NDArray, geometry: varpro.Geometry, seeds: scan.Seeds
+    ) -> Fitted:
+        """Fit from the best seed and, where there is one, from the second; keep the better."""
+        model = self.model
+        best = self._fit_from(data, weight, geometry, seeds.velocity, seeds.broadening)
+        rival = np.flatnonzero(np.isfinite(seeds.second_velocity))
+        if rival.size:
+            other = self._fit_from(
+                data[rival],
+                weight[rival],
+                geometry.part(rival),
+                seeds.second_velocity[rival],
+                seeds.second_broadening[rival],
+            )
+            best.challenge(rival, other, model, near=_DISAGREE)
+        return best
+
+    def _fit_from(
+        self,
+        data: NDArray,
+        weight: NDArray,
+        geometry: varpro.Geometry,
+        velocity: Array,
+        broadening: Array,
+    ) -> Fitted:
+        model = self.model
+        groups = model.emission.groups
+        start = tuple(np.repeat(value[:, None], groups, axis=1) for value in (velocity, broadening))
+        fit = varpro.fit(
+            data,
+            weight,
+            model.emission,
+            model.continuum,
+            geometry,
+            start=(start[0], start[1]),
+            bounds=model.bounds,
+        )
+        return Fitted.of(fit, geometry)
+
+    def _first_noise(self, batch: SpectralBatch, members: "_Class", data: NDArray) -> Array:
+        """Noise before the lines are known."""
+        if self.noise.kind == "imaginary":
+            assert batch.imaginary is not None
+            return scatter(batch.imaginary[members.rows][:, members.channels])
+        if self.noise.kind == "band":
+            dark = self.noise.dark_channels(self.model, members.stretch)
+            return scatter(batch.data[members.rows][:, dark])
+        return rough_noise(data)
+
+    def _last_noise(self, batch: SpectralBatch, members: "_Class", fitted: Fitted) -> Array:
+        """Noise once the lines are known."""
+        if self.noise.kind == "residual":
+            return fitted.noise * np.sqrt(fitted.fit.chi2 / np.maximum(fitted.fit.dof, 1))
+        noise = fitted.noise.copy()
+        bright = np.flatnonzero(fitted.snr(self.model) > _WINGS_SNR)
+        if self.noise.kind == "band" and bright.size:
+            dark = self.noise.dark_channels(self.model, members.stretch)
+            everywhere = members.geometry(self.model, everywhere=True).part(bright)
+            lines = varpro.lines_at(fitted.part(bright).fit, self.model.emission, everywhere)
+            noise[bright] = scatter(batch.data[members.rows[bright]][:, dark] - lines[:, dark])
+        return noise
+
+    def explain(self, batch: SpectralBatch) -> Explained:
+        """Fit one spectrum and give all that a picture of it needs.
+
+        Parameters
+        ----------
+        batch : SpectralBatch
+            Of one spaxel.
+        """
+        model, fitted = self.model, self._fit_all(batch)
+        empty = np.full(model.coordinate.size, np.nan)
+        coordinate, lines, continuum = model.coordinate, empty, empty.copy()
+        noise = np.full(model.coordinate.size, float(fitted.noise[0]))
+        for members in self._classes(batch):
+            geometry = members.geometry(model, everywhere=True)
+            lines = varpro.lines_at(fitted.fit, model.emission, geometry)[0]
+            basis = model.continuum.rows(geometry.coordinate[members.channels])
+            terms = np.nan_to_num(fitted.fit.linear[0, model.emission.columns :])
+            continuum[members.channels] = terms @ basis
+            coordinate = geometry.coordinate * members.scale[0]
+        if batch.variance is not None and self.noise.kind == "variance":
+            noise = np.sqrt(np.where(batch.variance[0] > 0, batch.variance[0], np.nan))
+        return Explained(
+            coordinate=coordinate,
+            kind=model.kind,
+            data=batch.data[0].astype(np.float64),
+            model=lines + continuum,
+            continuum=continuum,
+            noise=noise.astype(np.float64),
+            table=record_batch(self.schema, batch, model, fitted),
+        )

@@ -1,0 +1,278 @@
+"""From fitted parameters to the columns and status bits of the optical table."""
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.stats import chi2 as chi2_distribution
+
+from ..io.records import SpectralBatch
+from ..io.results import FitStatus
+from ..kernels import varpro
+from ..kernels.emission import Shape, resolution_element
+from .spectral_model import SpectralModel
+
+Array = NDArray[np.float64]
+
+_FALSE_ALARM = 1e-3  # blank spectra in which noise passes for a line
+_NEGATIVE = 3.0  # standard errors below zero
+_POOR = 5.0  # standard deviations of chi2 above its expectation
+_NOISE_ERROR = 0.05  # noises are measured no better than this: half a hundred channels or more
+
+
+@dataclass(slots=True)
+class Fitted:
+    """Fits of some spaxels and what else their rows need; first axis (spaxel,) throughout.
+
+    `scale` stretches the axis that was fitted to the spaxel's own, `width` is the instrument's at
+    every line, `dropped` says that channels were left out, `torn` that two minima are as good.
+    """
+
+    fit: varpro.Fit
+    scale: Array
+    width: Array
+    noise: Array
+    dropped: NDArray[np.bool_]
+    torn: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, fit: varpro.Fit, geometry: varpro.Geometry) -> "Fitted":
+        """Wrap a fit whose noise is not known yet."""
+        spaxels = fit.chi2.size
+        flags = np.zeros((2, spaxels), dtype=bool)
+        unknown = np.full(spaxels, np.nan)
+        return cls(fit, geometry.scale, geometry.width, unknown, flags[0], flags[1])
+
+    @classmethod
+    def empty(cls, spaxels: int, model: SpectralModel) -> "Fitted":
+        """Give spaxels that have no data."""
+        groups, lines = model.emission.groups, len(model.emission.names)
+        linear = model.emission.columns + model.continuum.terms
+        size = 2 * groups + linear
+        whole = np.zeros(spaxels, dtype=np.int64)
+        fit = varpro.Fit(
+            velocity=np.full((spaxels, groups), np.nan),
+            broadening=np.full((spaxels, groups), np.nan),
+            linear=np.full((spaxels, linear), np.nan),
+            covariance=np.full((spaxels, size, size), np.nan),
+            chi2=np.full(spaxels, np.nan),
+            flat_chi2=np.full(spaxels, np.nan),
+            dof=whole.copy(),
+            evaluations=whole.copy(),
+            outcome=whole | varpro.Outcome.NO_DATA,
+        )
+        geometry = varpro.Geometry(
+            model.coordinate, np.full(spaxels, np.nan), np.full((spaxels, lines), np.nan)
+        )
+        return cls.of(fit, geometry)
+
+    def put(self, rows: NDArray, part: "Fitted") -> None:
+        """Take over the spaxels of `part` at `rows`."""
+        for mine, theirs in zip(self._arrays(), part._arrays(), strict=True):
+            mine[rows] = theirs
+
+    def part(self, rows: NDArray) -> "Fitted":
+        """Copy some spaxels."""
+        fit = replace(
+            self.fit, **{f.name: getattr(self.fit, f.name)[rows] for f in fields(self.fit)}
+        )
+        others = (getattr(self, f.name)[rows] for f in fields(self) if f.name != "fit")
+        return Fitted(fit, *others)
+
+    def _arrays(self) -> list[NDArray]:
+        own = [getattr(self, f.name) for f in fields(self) if f.name != "fit"]
+        return own + [getattr(self.fit, f.name) for f in fields(self.fit)]
+
+    def errors(self) -> Array:
+        """Give the standard errors in the order of the covariance, shape (spaxel, parameter)."""
+        variance = np.einsum("sii->si", self.fit.covariance)
+        return np.sqrt(np.where(variance >= 0, variance, np.nan))
+
+    def rescale(self, noise: Array) -> None:
+        """Replace a noise that is one number for a spectrum: it scales errors and chi2 alone."""
+        factor = np.square(noise / np.where(self.noise > 0, self.noise, np.nan))
+        self.fit.covariance[:] *= factor[:, None, None]
+        self.fit.chi2[:] /= factor
+        self.fit.flat_chi2[:] /= factor
+        self.noise = noise
+
+    def snr(self, model: SpectralModel) -> Array:
+        """Peak of the brightest line over the noise; NaN without a fit."""
+        peak = line_amplitudes(self, model)
+        brightest = np.where(np.isfinite(peak), peak, -np.inf).max(axis=1)
+        return np.where(np.isfinite(brightest), brightest, np.nan) / self.noise
+
+    def challenge(
+        self, rows: NDArray, rival: "Fitted", model: SpectralModel, *, near: float
+    ) -> None:
+        """Take the fits of `rival` where they are better; mark those about as good elsewhere.
+
+        A negative amplitude counts against a fit by its own chi2: what forbidding it would cost.
+        """
+        mine = self.part(rows)
+        margin = mine._penalised(model) - rival._penalised(model)
+        margin = np.where(
+            np.isfinite(margin), margin, np.where(np.isfinite(mine.fit.chi2), -1e9, 1e9)
+        )
+        centre = model.emission.rest[0]
+        element = resolution_element(model.emission.shape, mine.width[:, 0], centre)
+        apart = np.abs(mine.fit.velocity[:, 0] - rival.fit.velocity[:, 0]) > 0.5 * element
+        torn = apart & (np.abs(margin) < near)
+        better = margin > 0
+        self.put(rows[better], rival.part(np.flatnonzero(better)))
+        self.torn[rows] = torn
+
+    def _penalised(self, model: SpectralModel) -> Array:
+        first = 2 * model.emission.groups
+        columns = slice(first, first + model.emission.columns)
+        pull = self.fit.linear[:, : model.emission.columns] / self.errors()[:, columns]
+        return self.fit.chi2 + np.square(np.minimum(np.nan_to_num(pull), 0.0)).sum(axis=1)
+
+
+def line_amplitudes(fitted: Fitted, model: SpectralModel) -> Array:
+    """Peak of every line, shape (spaxel, line)."""
+    fit = fitted.fit
+    shares = model.emission.shares(fit.velocity, fit.broadening, fitted.width)
+    return fit.linear[:, model.emission.column] * shares
+
+
+def _line_fluxes(fitted: Fitted, model: SpectralModel) -> tuple[Array, Array]:
+    """Flux of every line over wavelength and its error, the covariance with broadening included."""
+    emission, fit = model.emission, fitted.fit
+    lead, group = emission.lead, emission.line_group
+
+    def of_lead(velocity: Array, broadening: Array) -> Array:
+        return emission.peak_fluxes(velocity, broadening, fitted.width)[:, lead] * emission.ratio
+
+    step = 1e-3 * np.maximum(np.nan_to_num(fit.broadening), 1.0)
+    value = of_lead(fit.velocity, fit.broadening)
+    by_v = (
+        of_lead(fit.velocity + 1, fit.broadening) - of_lead(fit.velocity - 1, fit.broadening)
+    ) / 2
+    wider, narrower = (
+        of_lead(fit.velocity, fit.broadening + step),
+        of_lead(fit.velocity, fit.broadening - step),
+    )
+    by_b = (wider - narrower) / (2 * step[:, group])
+    peak = fit.linear[:, emission.column]
+    gradient = np.stack([peak * by_v, peak * by_b, value], axis=-1)
+    error = np.empty_like(peak)
+    for line, column in enumerate(emission.column):
+        chosen = [2 * group[line], 2 * group[line] + 1, 2 * emission.groups + column]
+        block = fit.covariance[:, chosen][:, :, chosen]
+        if emission.shape is Shape.SINC:
+            block = np.nan_to_num(block)
+        slope = gradient[:, line]
+        error[:, line] = np.sqrt(np.einsum("si,sij,sj->s", slope, block, slope))
+    return peak * value, error
+
+
+def _continuum(fitted: Fitted, model: SpectralModel) -> tuple[Array, Array]:
+    """Continuum under the reference line and its error."""
+    emission, fit = model.emission, fitted.fit
+    centre = emission.centres(fit.velocity)[:, model.reference] / fitted.scale
+    basis = model.continuum.rows(np.nan_to_num(centre)).T
+    terms = fit.linear[:, emission.columns :]
+    first = 2 * emission.groups + emission.columns
+    covariance = fit.covariance[:, first:, first:]
+    used = basis != 0  # a term of another window may be undetermined and is not asked
+    value = np.where(used, basis * terms, 0.0).sum(axis=1)
+    variance = np.where(
+        used[:, :, None] & used[:, None, :],
+        covariance * basis[:, :, None] * basis[:, None, :],
+        0.0,
+    ).sum(axis=(1, 2))
+    outside = ~used.any(axis=1) | ~np.isfinite(fit.chi2)
+    return np.where(outside, np.nan, value), np.where(outside, np.nan, np.sqrt(variance))
+
+
+def detection_threshold(model: SpectralModel) -> float:
+    """Gain in chi2 that noise alone reaches in one of a thousand blank spectra.
+
+    A chi2 variable of as many degrees as a node has free parameters, tried once for every
+    resolution element of the velocity range.
+    """
+    element = resolution_element(model.emission.shape, model.width, model.emission.rest).max()
+    low, high = model.bounds.velocity
+    trials = max(1.0, (high - low) / max(float(element), 30.0))
+    return float(chi2_distribution.isf(_FALSE_ALARM / trials, model.emission.columns + 2))
+
+
+def _status(fitted: Fitted, model: SpectralModel) -> NDArray[np.int32]:
+    """Status bits of every row."""
+    fit = fitted.fit
+    status = np.zeros(fit.chi2.size, dtype=np.int32)
+
+    def mark(where: NDArray[np.bool_], bit: FitStatus) -> None:
+        status[where] |= np.int32(bit)
+
+    gone = (fit.outcome & varpro.Outcome.NO_DATA) > 0
+    mark(gone, FitStatus.NO_DATA)
+    mark(fitted.dropped & ~gone, FitStatus.NONFINITE)
+    mark(fitted.torn & ~gone, FitStatus.SEEDS_DISAGREE)
+    mark((fit.outcome & varpro.Outcome.MAX_ITERATIONS) > 0, FitStatus.MAX_ITERATIONS)
+    mark((fit.outcome & varpro.Outcome.AT_BOUND) > 0, FitStatus.AT_BOUND)
+    mark((fit.outcome & varpro.Outcome.SINGULAR) > 0, FitStatus.SINGULAR)
+    there = ~gone & np.isfinite(fit.chi2)
+    gain = np.where(there, fit.flat_chi2 - fit.chi2, np.inf)
+    mark(~(gain > detection_threshold(model)), FitStatus.NO_SIGNAL)
+    first = 2 * model.emission.groups
+    pull = fit.linear / fitted.errors()[:, first:]
+    columns = np.nan_to_num(pull[:, : model.emission.columns])
+    mark(there & (columns < -_NEGATIVE).any(axis=1), FitStatus.NEGATIVE_AMPLITUDE)
+    dof = np.maximum(fit.dof, 1)
+    spread = np.sqrt(2.0 / dof + (2 * _NOISE_ERROR) ** 2)
+    mark(there & (fit.chi2 / dof > 1 + _POOR * spread), FitStatus.POOR_FIT)
+    return status
+
+
+def record_batch(
+    schema: pa.Schema, batch: SpectralBatch, model: SpectralModel, fitted: Fitted
+) -> pa.RecordBatch:
+    """Put fits into rows.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+        Of `optical_columns`.
+    batch : SpectralBatch
+        Whose rows these are, in its order.
+    model : SpectralModel
+    fitted : Fitted
+
+    Returns
+    -------
+    pyarrow.RecordBatch
+    """
+    emission, errors = model.emission, fitted.errors()
+    continuum, continuum_err = _continuum(fitted, model)
+    shares = emission.shares(fitted.fit.velocity, fitted.fit.broadening, fitted.width)
+    amplitude = fitted.fit.linear[:, emission.column] * shares
+    flux, flux_err = _line_fluxes(fitted, model)
+    columns: dict[str, NDArray] = {
+        "x": batch.x,
+        "y": batch.y,
+        "status": _status(fitted, model),
+        "continuum": continuum,
+        "continuum_err": continuum_err,
+        "chi2": fitted.fit.chi2,
+        "dof": fitted.fit.dof.astype(np.int32),
+        "noise": fitted.noise,
+        "snr": fitted.snr(model),
+    }
+    for group in range(emission.groups):
+        suffix = "" if group == 0 else f"_g{group + 1}"
+        columns[f"velocity{suffix}"] = fitted.fit.velocity[:, group]
+        columns[f"velocity{suffix}_err"] = errors[:, 2 * group]
+        has_width = np.nan if emission.shape is Shape.SINC else 1.0
+        columns[f"broadening{suffix}"] = fitted.fit.broadening[:, group] * has_width
+        columns[f"broadening{suffix}_err"] = errors[:, 2 * group + 1] * has_width
+    for index, name in enumerate(emission.names):
+        own = errors[:, 2 * emission.groups + emission.column[index]]
+        columns[f"{name}_amplitude"] = amplitude[:, index]
+        columns[f"{name}_amplitude_err"] = own * shares[:, index]
+        columns[f"{name}_flux"] = flux[:, index]
+        columns[f"{name}_flux_err"] = flux_err[:, index]
+    arrays = [pa.array(columns[field.name], type=field.type) for field in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

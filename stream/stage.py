@@ -1,0 +1,154 @@
+"""A stage opened on its input: a source that can be cut, a recipe, and what they cost in memory."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ..io.errors import DeviceError, InputError
+from ..io.records import Area, CubeHeader
+from ..models.session import DeviceMissingError, resolve_device
+from .budget import Cost
+from .config import RunConfig
+from .recipe import Recipe, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What `run.py` needs of a science.
+
+    Parameters
+    ----------
+    name : str
+        Of the input.
+    recipe : Recipe
+    cut : callable
+        Gives the source for a size of batch.
+    cost : Cost
+        Memory.
+    spaxels : int
+        To be read in all.
+    grain : int
+        Spaxels read for one row, more than one in bins.
+    area : Area
+        Of the map grid.
+    header : dict
+        For the manifest.
+    provider : str
+        What runs the fits.
+    notes : tuple of str
+        What the reader and the recipe had to assume.
+    close : callable
+        Lets go of the input.
+    """
+
+    name: str
+    recipe: Recipe
+    cut: Callable[[int], Source]
+    cost: Cost
+    spaxels: int
+    area: Area
+    header: dict[str, Any]
+    provider: str = "cpu"
+    grain: int = 1
+    notes: tuple[str, ...] = ()
+    close: Callable[[], None] = lambda: None
+
+
+Opener = Callable[[RunConfig], Stage]
+
+
+def open_stage(config: RunConfig) -> Stage:
+    """Open the stage a configuration names.
+
+    Raises
+    ------
+    InputError
+        If the input or an option is not what the stage can use.
+    DeviceError
+        If the device asked for is not there.
+    """
+    if config.stage != "optical":
+        raise InputError(f"stage {config.stage} is unknown; this version knows optical")
+    return open_optical(config)
+
+
+def open_optical(config: RunConfig) -> Stage:
+    """Open a cube for the optical fit."""
+    from ..io.mask import read_mask
+    from ..io.source import CubeSource, open_cube
+    from .optical import OpticalRecipe
+
+    chosen = config.optical
+    provider = find_device(config.engine.device)
+    reader = open_cube(config.input)
+    try:
+        mask = read_mask(chosen.mask, reader.header) if chosen.mask else None
+
+        def cut(batch: int) -> CubeSource:
+            return CubeSource(reader, batch=batch, region=chosen.region, mask=mask, bin=chosen.bin)
+
+        whole = cut(4096)
+        recipe = OpticalRecipe(whole.header, chosen)
+    except BaseException:
+        reader.close()
+        raise
+    grain = chosen.bin**2
+    return Stage(
+        name=whole.name,
+        recipe=recipe,
+        cut=cut,
+        cost=Cost(
+            batch=whole.spaxel_nbytes,
+            work=-(-recipe.spaxel_work_nbytes // grain),
+            row=-(-row_nbytes(recipe.schema) // grain),
+            held=whole.held_nbytes,
+        ),
+        spaxels=len(whole) * grain,
+        grain=grain,
+        area=whole.area,
+        header={**_plain(whole.header), "bin": chosen.bin, "area": str(whole.area)},
+        provider=f"numba on {provider}",
+        notes=(*whole.header.notes, *recipe.notes),
+        close=reader.close,
+    )
+
+
+def find_device(spec: str) -> str:
+    """Name the device the fits run on.
+
+    Raises
+    ------
+    DeviceError
+        If it is not there.
+    """
+    try:
+        return ", ".join(resolve_device(spec))
+    except DeviceMissingError as error:
+        raise DeviceError(str(error)) from error
+
+
+def row_nbytes(schema: pa.Schema) -> int:
+    """Memory one row takes [bytes]."""
+    return sum(_value_nbytes(field.type) for field in schema)
+
+
+def _value_nbytes(kind: pa.DataType) -> int:
+    """Memory one value takes; 64 bytes are assumed of text."""
+    if pa.types.is_fixed_size_list(kind):
+        return kind.list_size * _value_nbytes(kind.value_type)
+    return kind.bit_width // 8 if pa.types.is_primitive(kind) else 64
+
+
+def _plain(header: CubeHeader) -> dict[str, Any]:
+    """Give what JSON can hold of a header: all but the axis, which is in the input."""
+    fields = (field.name for field in dataclasses.fields(header) if field.name != "axis")
+    found = {name: getattr(header, name) for name in fields}
+    found["celestial"] = {
+        card: value.item() if isinstance(value, np.generic) else value
+        for card, value in header.celestial.items()
+    }
+    return found
