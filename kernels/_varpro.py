@@ -202,6 +202,7 @@ def _search(model, theta, spaxel, t, sw, y, limits, waves, space, linear, cov): 
     if chi2 < 0.0 or np.all(dropped[: model[5].size]):
         return np.nan, 1, _SINGULAR
     damping, evaluations, accepted, held, done = 1e-3, 1, True, False, False
+    trial_chi2 = chi2
     while evaluations < limits[4]:
         if accepted:
             lower[:] = trial_lower

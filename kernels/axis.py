@@ -27,7 +27,7 @@ class UniformGrid:
 
     def coordinates(self) -> NDArray[np.float64]:
         """Give the coordinate of every channel, shape (channel,)."""
-        return self.first + self.step * np.arange(self.channels)
+        return self.first + self.step * np.arange(self.channels, dtype=np.float64)
 
     def scaled(self, factor: float) -> "UniformGrid":
         """Stretch the grid, as a spaxel's own `corr` does."""

@@ -34,7 +34,8 @@ def gaussian(offset: ArrayLike, sigma: ArrayLike) -> Array:
     sigma : array_like, broadcast against `offset`
         Standard deviation in the unit of `offset`, positive.
     """
-    return np.exp(-0.5 * np.square(np.asarray(offset) / sigma))
+    offset, sigma = np.asarray(offset, dtype=np.float64), np.asarray(sigma, dtype=np.float64)
+    return np.exp(-0.5 * np.square(offset / sigma))
 
 
 def sinc(offset: ArrayLike, width: ArrayLike) -> Array:
@@ -47,7 +48,7 @@ def sinc(offset: ArrayLike, width: ArrayLike) -> Array:
     width : array_like, broadcast against `offset`
         Distance from the peak to the first zero [cm-1], 1 / (2 MPD).
     """
-    return np.sinc(np.asarray(offset) / width)
+    return np.sinc(np.asarray(offset, dtype=np.float64) / np.asarray(width, dtype=np.float64))
 
 
 def sincgauss(offset: ArrayLike, sigma: ArrayLike, width: ArrayLike) -> Array:
@@ -71,9 +72,10 @@ def sincgauss(offset: ArrayLike, sigma: ArrayLike, width: ArrayLike) -> Array:
     -----
     Martin, Prunet & Drissen (2016), eq. 14, in the form of this module's docstring.
     """
-    u = np.pi * np.asarray(offset, dtype=np.float64) / width
+    to_u = np.pi / np.asarray(width, dtype=np.float64)
     u, a = np.broadcast_arrays(
-        u, np.pi * np.asarray(sigma, dtype=np.float64) / (np.sqrt(2) * width)
+        np.asarray(offset, dtype=np.float64) * to_u,
+        np.asarray(sigma, dtype=np.float64) * to_u / np.sqrt(2),
     )
     narrow = a < _SERIES_BELOW
     out = np.empty(u.shape)

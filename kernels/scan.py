@@ -164,7 +164,7 @@ class SharedScan:
         # A column without channels gets a weight that keeps its amplitude at zero.
         diagonal = np.einsum("njj->nj", gram)
         diagonal += 1e-9 * diagonal.max(axis=1, keepdims=True)
-        lower = np.linalg.cholesky(gram)
+        lower = np.linalg.cholesky(gram).astype(np.float64)
         z = np.linalg.solve(lower, stacked)
         projector = np.ascontiguousarray(z.transpose(2, 0, 1).reshape(channels, -1))
         return cls(scan, projector.astype(np.float32), lower)

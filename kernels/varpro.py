@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._varpro import fit_all, model_lines
-from .emission import Continuum, Emission
+from .emission import Continuum, Emission, Shape
 
 Array = NDArray[np.float64]
 
@@ -115,7 +115,7 @@ def fit(
     geometry : Geometry
         Axis and line width of each spaxel.
     start : (velocity, broadening), each of shape (spaxel, group)
-        First guess [km/s].
+        First guess [km/s]; clipped to the box.
     bounds : Bounds
         Box of velocity and broadening.
     iterations : int
@@ -128,15 +128,12 @@ def fit(
     Raises
     ------
     ValueError
-        If shapes disagree.
+        If shapes disagree, or the axis is not what the line shape needs.
     """
-    spaxels, channels = data.shape
-    if weight.shape != data.shape or geometry.coordinate.shape != (channels,):
-        raise ValueError(
-            f"data {data.shape}, weight {weight.shape} and axis "
-            f"{geometry.coordinate.shape} disagree"
-        )
-    theta = np.stack(start, axis=-1).reshape(spaxels, 2 * emission.groups)
+    spaxels = data.shape[0]
+    _check(data, weight, emission, geometry, start)
+    theta = np.stack(start, axis=-1, dtype=np.float64)
+    theta = np.clip(theta, *np.transpose(bounds)).reshape(spaxels, 2 * emission.groups)
     linear_size = emission.columns + continuum.terms
     size = 2 * emission.groups + linear_size
     out_theta = np.full((spaxels, 2 * emission.groups), np.nan)
@@ -144,11 +141,11 @@ def fit(
     covariance = np.full((spaxels, size, size), np.nan)
     scalars = np.full((spaxels, 5), np.nan)
     fit_all(
-        (data, weight, theta, geometry.scale, geometry.width),
+        (_plain(data), _plain(weight), theta, _plain(geometry.scale), _plain(geometry.width)),
         _packed(emission),
-        geometry.coordinate,
+        _plain(geometry.coordinate),
         continuum.rows(geometry.coordinate),
-        (*bounds.velocity, *bounds.broadening, iterations),
+        (*map(float, (*bounds.velocity, *bounds.broadening)), int(iterations)),
         (out_theta, linear, covariance, scalars),
     )
     counts = np.nan_to_num(scalars[:, 1:4]).astype(np.int64)
@@ -163,6 +160,45 @@ def fit(
         evaluations=counts[:, 1],
         outcome=counts[:, 2],
     )
+
+
+def _check(
+    data: NDArray[np.floating],
+    weight: NDArray[np.floating],
+    emission: Emission,
+    geometry: Geometry,
+    start: tuple[Array, Array],
+) -> None:
+    """Refuse what the compiled loops, which check nothing, would read past or take for another."""
+    spaxels, channels = data.shape
+    t, width = geometry.coordinate, geometry.width
+    if weight.shape != data.shape or t.shape != (channels,):
+        raise ValueError(f"data {data.shape}, weight {weight.shape} and axis {t.shape} disagree")
+    if geometry.scale.shape != (spaxels,) or width.shape != (spaxels, len(emission.names)):
+        raise ValueError(
+            f"scale {geometry.scale.shape} and width {width.shape} are not those of {spaxels} "
+            f"spaxels and {len(emission.names)} lines"
+        )
+    if any(guess.shape != (spaxels, emission.groups) for guess in start):
+        raise ValueError(
+            f"start {start[0].shape}, {start[1].shape} is not that of {spaxels} spaxels and "
+            f"{emission.groups} groups"
+        )
+    if channels < 2 or not (np.diff(t) > 0).all():
+        raise ValueError("the axis does not rise from channel to channel")
+    if emission.shape is Shape.GAUSSIAN:
+        return
+    step = t[1] - t[0]
+    uneven = np.abs(t - (t[0] + step * np.arange(channels))).max() / step
+    if uneven > 1e-3:
+        raise ValueError(f"channels are uneven by {uneven:.2g} of one; a sinc needs even ones")
+    if (np.ptp(width, axis=1) > 1e-9 * width[:, 0]).any():
+        raise ValueError("lines of one spaxel differ in width; a sinc has one for all")
+
+
+def _plain(values: NDArray[np.floating]) -> Array:
+    """Give the one kind of array that the loops are compiled for."""
+    return np.require(values, np.float64, ["C", "W"])
 
 
 def lines_at(fit: Fit, emission: Emission, geometry: Geometry) -> Array:
@@ -188,9 +224,9 @@ def lines_at(fit: Fit, emission: Emission, geometry: Geometry) -> Array:
         theta,
         fit.linear,
         _packed(emission),
-        geometry.coordinate,
-        geometry.scale,
-        geometry.width,
+        _plain(geometry.coordinate),
+        _plain(geometry.scale),
+        _plain(geometry.width),
         out,
     )
     return out

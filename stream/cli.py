@@ -6,12 +6,13 @@ This is the one place that starts tools.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from ..io.errors import DeviceError, StreamFitError
 from . import commands
-from .commands import DEVICE, INTERRUPTED, MENDABLE
+from .commands import DEVICE, DONE, INTERRUPTED, MENDABLE
 from .parser import build_parser, join_negative
 
 
@@ -40,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, DEVICE)
     except StreamFitError as error:
         return _complain(error, MENDABLE)
+    except BrokenPipeError:  # whoever read standard output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except KeyboardInterrupt:
         return _complain("interrupted before the run began; nothing was written", INTERRUPTED)
 

@@ -89,8 +89,9 @@ class RunTable:
 
     def places(self) -> NDArray[np.int32]:
         """Give the place of every row in the raveled map, shape (spaxel,)."""
-        found = [self.grid.index(chunk["x"], chunk["y"]) for chunk in self.chunks(["x", "y"])]
-        return np.concatenate(found).astype(np.int32)
+        chunks = self.chunks(["x", "y"])
+        found = [self.grid.index(chunk["x"], chunk["y"]).astype(np.int32) for chunk in chunks]
+        return np.concatenate(found)
 
     def row(self, x: int, y: int) -> dict[str, Any] | None:
         """Find the row of a spaxel; None where it has not been fitted."""

@@ -111,7 +111,9 @@ def report(outcome: Outcome, folder: Path) -> int:
 
 def describe_status(found: dict[str, Any], folder: Path) -> str:
     """Put a run's ``progress.json`` into a few lines."""
-    done, total = found["spaxels_done"], found["spaxels_total"]
+    stopped = found["state"] in ("killed", "interrupted", "failed")
+    done = found["spaxels_safe" if stopped else "spaxels_done"]
+    total = found["spaxels_total"]
     share = f"{100 * done / total:.1f} %" if total else ""
     first = f"{folder}: {found['state']}, {done} of {total} spaxels ({share})"
     if found["rate_now"]:
@@ -127,7 +129,7 @@ def describe_status(found: dict[str, Any], folder: Path) -> str:
     ]
     if found["message"]:
         lines.append(found["message"])
-    if found["state"] in ("killed", "interrupted", "failed"):
+    if stopped:
         lines.append(f"go on with: stream-fit resume {folder}")
     return "\n".join(lines)
 

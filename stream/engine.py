@@ -90,8 +90,10 @@ def run_stage(
             written += len(result.key)
             progress.add(result.key, result.rows)
             if sealed:
+                progress.seal()
                 log.event("part_sealed", through=str(result.key))
     sink.close()
+    progress.seal()
     state: State = "interrupted" if tried < len(keys) else "failed" if failed else "done"
     return Outcome(state, written, tuple(failed))
 

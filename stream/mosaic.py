@@ -111,15 +111,17 @@ def fit_cells(values: NDArray[Any], columns: int, rows: int) -> NDArray[Any]:
         return np.repeat(np.repeat(values, int(factor), axis=0), int(factor), axis=1)
     if factor >= 1:
         return values
-    return _average(_average(values, max(1, int(ny * factor))).T, max(1, int(nx * factor))).T
+    return _average(values, max(1, int(ny * factor)), max(1, int(nx * factor)))
 
 
-def _average(values: NDArray[Any], rows: int) -> NDArray[Any]:
-    """Average the finite values of neighbouring rows so that `rows` are left."""
-    edges = np.arange(rows) * values.shape[0] // rows
+def _average(values: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
+    """Average the finite values of neighbours so that `rows` x `columns` are left."""
     good = np.isfinite(values)
-    total = np.add.reduceat(np.where(good, values, 0.0), edges, axis=0)
-    count = np.add.reduceat(good.astype(float), edges, axis=0)
+    total, count = np.where(good, values, 0.0), good.astype(float)
+    for axis, number in enumerate((rows, columns)):
+        edges = np.arange(number) * values.shape[axis] // number
+        total = np.add.reduceat(total, edges, axis=axis)
+        count = np.add.reduceat(count, edges, axis=axis)
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 

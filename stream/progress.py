@@ -19,7 +19,7 @@ import psutil
 import pyarrow as pa
 
 from ..io.disk import publish
-from ..io.errors import StorageError
+from ..io.errors import StorageError, StreamFitError
 from ..io.records import BatchKey
 from ..io.results import FitStatus
 from .eventlog import utc_now
@@ -58,7 +58,7 @@ class Progress:
         self._guard = threading.Lock()
         self._state: RunState = "starting"
         self._message = ""
-        self._spaxels = self._batches = self._now = 0
+        self._spaxels = self._safe = self._batches = self._now = 0
         self._converged = self._no_signal = self._flagged = 0
         self._failed: list[str] = []
         self._started = utc_now()
@@ -70,6 +70,7 @@ class Progress:
         with self._guard:
             self._count(rows)
             self._batches += batches
+            self._safe = self._spaxels
         if self.live_map is not None:
             self.live_map.add(rows)
 
@@ -93,6 +94,11 @@ class Progress:
         if self.live_map is not None:
             self.live_map.add(rows)
 
+    def seal(self) -> None:
+        """Note that all rows so far lie in sealed parts."""
+        with self._guard:
+            self._safe = self._spaxels
+
     def fail(self, key: BatchKey) -> None:
         """Note a batch that failed."""
         with self._guard:
@@ -103,6 +109,15 @@ class Progress:
         with self._guard:
             self._state, self._message = state, message
             self._ended = self._clock()
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Note an error that ends the run, and let it pass."""
+        try:
+            yield
+        except BaseException as error:
+            self.end("failed", str(error) if isinstance(error, StreamFitError) else repr(error))
+            raise
 
     def snapshot(self) -> Snapshot:
         """Look at the run now."""
@@ -118,6 +133,7 @@ class Progress:
                 state=self._state,
                 message=self._message,
                 spaxels_done=self._spaxels,
+                spaxels_safe=self._safe,
                 batches_done=self._batches,
                 spaxels_now=self._now,
                 rate_now=rate,

@@ -29,7 +29,7 @@ from .sheet import EMPTY, FAINT, INK, Place, Sheet, add_axes, blank_page, hide, 
 Kind = Literal["intensity", "velocity", "positive", "status"]
 Extent = tuple[float, float, float, float]
 
-LARGEST = 1200
+LARGEST = 750
 
 # The gravest first: a pixel with several bits shows the first of these. Then its colour.
 STATUS_COLOURS = {
@@ -136,7 +136,7 @@ def shrink(values: NDArray[Any], largest: int = LARGEST) -> NDArray[Any]:
     if values.dtype.kind in "iu":
         return values[step // 2 :: step, step // 2 :: step]
     ny, nx = (-(-side // step) for side in values.shape)
-    total, count = np.zeros((ny, nx)), np.zeros((ny, nx))
+    total, count = np.zeros((ny, nx)), np.zeros((ny, nx), np.float32)
     for dy in range(step):
         for dx in range(step):
             piece = values[dy::step, dx::step]
@@ -213,6 +213,8 @@ def stretch(values: NDArray[Any], kind: Kind) -> Normalize:
     if kind == "positive":
         return Normalize(*robust_limits(values, 2, 98))
     bottom, top = robust_limits(values, 1, 99.9)
+    if top <= 0:
+        return Normalize(bottom, top)
     bottom = min(bottom, 0.0) if bottom < 0.1 * top else bottom
     return AsinhNorm(linear_width=max(top - bottom, 1e-30) / 30, vmin=bottom, vmax=top)
 

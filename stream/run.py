@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from ..io.disk import publish
-from ..io.errors import ChangedInputError, StorageError, StreamFitError
+from ..io.errors import ChangedInputError, StorageError
 from ..io.manifest import RunManifest, Session, versions
 from ..io.parts import PartSink
 from ..io.table import ledger
@@ -154,15 +154,13 @@ def _work(job: Job, directory: RunDirectory, manifest: RunManifest, log: EventLo
     )
     with stopping(stop), progress.publishing(directory.progress):
         try:
-            with job.manners.view(progress, stage):
+            with job.manners.view(progress, stage), progress.ending():
                 outcome = run_stage(
                     job.source, workers, sink, progress=progress, log=log, stop=stop
                 )
                 progress.end(outcome.state)
-        except BaseException as error:
-            told = str(error) if isinstance(error, StreamFitError) else repr(error)
-            progress.end("failed", told)
-            log.event("run_failed", level="error", error=told)
+        except BaseException:
+            log.event("run_failed", level="error", error=progress.snapshot().message)
             with suppress(StorageError):
                 end = manifest.end(finished=utc_now(), state="failed", spaxels=0)
                 end.write(directory.manifest)

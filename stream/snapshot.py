@@ -22,6 +22,8 @@ class Snapshot:
         Why it failed.
     spaxels_done, spaxels_total, batches_done, batches_total : int
         Done, by any process, and in all.
+    spaxels_safe : int
+        Of those done, the ones in sealed parts: what a kill cannot take.
     spaxels_now : int
         Done by this process.
     rate_now, rate_mean : float or None
@@ -55,6 +57,7 @@ class Snapshot:
     spaxels_total: int
     batches_done: int
     batches_total: int
+    spaxels_safe: int
     spaxels_now: int
     rate_now: float | None
     rate_mean: float | None

@@ -39,6 +39,7 @@ FILTER_WINDOWS: Mapping[str, tuple[float, float]] = {
     "C3": (18100.0, 19500.0),
     "C4": (12150.0, 12550.0),
 }
+_FLANK = 25.0  # inside its band a filter's transmission still falls over so much [cm-1]
 _EDGE = 0.04  # of a filter's width: its flanks, left out where no window is tabulated
 _BESIDE = 2000.0  # continuum fitted on either side of a line's velocity range [km/s]
 
@@ -189,6 +190,8 @@ def _band(
         passed = header.band[0] + edge, header.band[1] - edge
     if passed is None:
         return low, high
+    if header.band is not None:  # the windows of SN1, SN4, C1 and C4 reach beyond their light
+        passed = max(passed[0], header.band[0] + _FLANK), min(passed[1], header.band[1] - _FLANK)
     return max(low, passed[0]), min(high, passed[1])
 
 

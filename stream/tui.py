@@ -26,6 +26,9 @@ REFRESH = 4.0
 LINE_EVERY = 5.0
 """Shortest time between plain lines [s]; a fiftieth of the run's age once that is longer."""
 
+LOOK_EVERY = 0.5
+"""Time between looks at a run that is written in lines [s]."""
+
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -130,7 +133,7 @@ class LiveView:
 
     def _write_lines(self) -> None:
         said_at, said_part = time.monotonic(), 0.0
-        while not self._ended.wait(0.5):
+        while not self._ended.wait(LOOK_EVERY):
             snapshot = self.progress.snapshot()
             part = snapshot.spaxels_done / max(1, snapshot.spaxels_total)
             since = time.monotonic() - said_at
