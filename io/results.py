@@ -151,7 +151,10 @@ def optical_columns(lines: Sequence[str], unit: str, groups: int = 1) -> list[Co
         Column("status", pa.int32(), "", "FitStatus bits, 0 is good", "meta.code.status"),
         *_kinematics(1),
         *_measured(
-            "continuum", unit, "continuum under the brightest line", "phot.flux;spect.continuum"
+            "continuum",
+            unit,
+            "continuum under Halpha, or the strongest line fitted",
+            "phot.flux;spect.continuum",
         ),
         Column("chi2", pa.float64(), "", "chi squared at the minimum", "stat.fit.chi2"),
         Column("dof", pa.int32(), "", "good channels minus free parameters", "stat.fit.dof"),

@@ -7,7 +7,10 @@ from numba import njit
 
 from .cholesky import backward, factor, forward
 
-MARGIN: Final = 30.0  # in chi2: how far below the first a second peak is still looked for
+# How far below the first a second peak is still looked for: in chi2, and as a part of the gain, of
+# which a peak between two nodes loses some.
+MARGIN: Final = 30.0
+COARSE: Final = 0.2
 _SWEEPS = 60  # of coordinate descent; columns hardly overlap, so a few are enough
 
 
@@ -102,9 +105,9 @@ def _pick(z, lower, grid, out):  # pragma: no cover - compiled
         out[3 * peak] = _refine(k, z, lower, bound, exact, grid)
         out[3 * peak + 1] = broadening[k]
         out[3 * peak + 2] = bound[k]
-        floor = bound[k] - MARGIN
+        floor = bound[k] - max(MARGIN, COARSE * bound[k])
         for i in range(nodes):
-            allowed[i] = abs(velocity[i] - velocity[k]) > max(reach[i], reach[k])
+            allowed[i] = abs(velocity[i] - velocity[k]) > min(reach[i], reach[k])
 
 
 @njit(cache=True, nogil=True)

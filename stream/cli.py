@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 from ..io.errors import DeviceError, StreamFitError
 from . import commands
-from .commands import DEVICE, DONE, INTERRUPTED, MENDABLE
+from .commands import DEVICE, DONE, MENDABLE
 from .parser import build_parser, join_negative
+from .signals import INTERRUPTED
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,10 +18,11 @@ from .layers import build_config, parse_flag
 from .options import OPTIONS
 from .progress import Progress
 from .run import resume_run, start_run
+from .signals import INTERRUPTED
 from .stage import Stage, open_stage
 from .values import format_bytes
 
-DONE, MENDABLE, DEVICE, BATCHES_FAILED, INTERRUPTED = 0, 2, 3, 4, 130
+DONE, MENDABLE, DEVICE, BATCHES_FAILED = 0, 2, 3, 4
 _NAMED = 8
 """Failed batches that are named at the end; the log names all."""
 

@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .labels import counted, duration, line_label, percent, size, unit_text
+from .labels import counted, duration, line_label, percent, scale_exponent, size, unit_text
 from .livemap import Picture
 from .mosaic import Gradient, Mosaic, Scale, fit_cells
 from .snapshot import Snapshot
@@ -199,10 +199,12 @@ def _map(coarse: Picture, cells: NDArray[Any], wide: int) -> RenderableType:
     """Draw a map with its name, unit and colours below."""
     palette = "velocity" if "velocity" in coarse.label else "intensity"
     scale = Scale.of(coarse.values, palette)
-    low, high = f"{scale.low:.3g} ", f" {scale.high:.3g}"
+    exponent = scale_exponent((scale.low, scale.high))
+    low, high = (f"{limit / 10.0**exponent:.3g}" for limit in (scale.low, scale.high))
     legend = Table.grid()
-    legend.add_row(low, Gradient(palette, max(4, LEGEND - len(low + high))), high)
-    words = Text.assemble((_label(coarse), "bold"), f" {unit_text(coarse.unit)}")
+    bar = Gradient(palette, max(4, LEGEND - 2 - len(low + high)))
+    legend.add_row(f"{low} ", bar, f" {high}")
+    words = Text.assemble((_label(coarse), "bold"), f" {unit_text(coarse.unit, exponent)}")
     words.truncate(wide, overflow="ellipsis")
     return Group(Mosaic(scale.levels(cells), palette), words, legend)
 

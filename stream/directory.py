@@ -107,7 +107,7 @@ class RunDirectory:
             raise RunError(f"{self.progress}: not there yet; the run has only begun") from None
         except (OSError, ValueError) as error:
             raise RunError(f"{self.progress}: cannot be read ({error}); resume the run") from None
-        if found["state"] in ("starting", "running") and not is_held(self.log):
+        if found["state"] in ("starting", "running") and is_held(self.log) is False:
             found["state"] = "killed"
             found["eta_s"] = found["rate_now"] = None
         return found

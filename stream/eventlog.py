@@ -46,7 +46,7 @@ class EventLog:
             file = path.open("a")
         except OSError as error:
             raise refused(path, error) from error
-        if not _lock(file):
+        if _lock(file) is False:
             file.close()
             raise RunError(
                 f"{path.parent}: another process works on this run; wait for it or stop it "
@@ -84,21 +84,28 @@ class EventLog:
                 continue
 
 
-def is_held(path: Path) -> bool:
-    """Tell whether a process works on the run this log belongs to."""
+def is_held(path: Path) -> bool | None:
+    """Tell whether a process works on the run this log belongs to.
+
+    Returns
+    -------
+    bool or None
+        None where the file system knows no locks.
+    """
     try:
-        with path.open("a") as file:
-            return not _lock(file)
-    except OSError:
+        with path.open() as file:
+            locked = _lock(file, fcntl.LOCK_SH)
+    except FileNotFoundError:
         return False
+    return None if locked is None else not locked
 
 
-def _lock(file: TextIO) -> bool:
-    """Lock a file for this process; True also where the file system knows no locks."""
+def _lock(file: TextIO, kind: int = fcntl.LOCK_EX) -> bool | None:
+    """Lock a file for this process; None where the file system knows no locks."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        return True
+        return None
     return True

@@ -213,7 +213,7 @@ class _Maker:
         drawn = typical if noise else shrink(shown)
         self._looks[name] = Picture(drawn, quantity_label(name), unit, kind, typical)
         if name.removesuffix("_flux") in line_names(self.table.schema):
-            total = float(np.nansum(values[self.status == 0]))
+            total = float(np.nanmean(typical)) if np.isfinite(typical).any() else -np.inf
             if total > self._brightest[1]:
                 self._brightest = (name, total)
 

@@ -29,6 +29,7 @@ from .noise import (
 )
 from .optical_rows import Fitted, record_batch
 from .spectral_model import SpectralModel, build_model
+from .starts import fit_from_seeds
 
 Array = NDArray[np.float64]
 
@@ -36,7 +37,6 @@ _SCALE_CLASS = 1e-3  # a class' scan reaches this far (300 km/s) beyond the velo
 _WIDTH_CLASS = 1e-2  # seeds tell no difference in width below this
 _WINGS_SNR = 5.0  # fainter lines leave nothing to be seen in the dark channels
 _Scan = TypeVar("_Scan", scan.SharedScan, scan.WeightedScan)
-_DISAGREE = 9.0  # in chi2: minima nearer than this are both possible
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class OpticalRecipe:
             noise = self._first_noise(batch, members, data)
             weight = even_weights(data, noise)
         seeds = self._seeds(members, data, weight)
-        fitted = self._best_of_two(data, weight, members.geometry(self.model), seeds)
+        fitted = fit_from_seeds(data, weight, self.model, members.geometry(self.model), seeds)
         fitted.noise = noise
         fitted.dropped = (weight == 0).any(axis=1)
         if self.noise.kind != "variance":
@@ -208,46 +208,6 @@ class OpticalRecipe:
                 )
                 self._scans[key] = kind.of(nodes)
             return cast(_Scan, self._scans[key])
-
-    def _best_of_two(
-        self, data: NDArray, weight: NDArray, geometry: varpro.Geometry, seeds: scan.Seeds
-    ) -> Fitted:
-        """Fit from the best seed and, where there is one, from the second; keep the better."""
-        model = self.model
-        best = self._fit_from(data, weight, geometry, seeds.velocity, seeds.broadening)
-        rival = np.flatnonzero(np.isfinite(seeds.second_velocity))
-        if rival.size:
-            other = self._fit_from(
-                data[rival],
-                weight[rival],
-                geometry.part(rival),
-                seeds.second_velocity[rival],
-                seeds.second_broadening[rival],
-            )
-            best.challenge(rival, other, model, near=_DISAGREE)
-        return best
-
-    def _fit_from(
-        self,
-        data: NDArray,
-        weight: NDArray,
-        geometry: varpro.Geometry,
-        velocity: Array,
-        broadening: Array,
-    ) -> Fitted:
-        model = self.model
-        groups = model.emission.groups
-        start = tuple(np.repeat(value[:, None], groups, axis=1) for value in (velocity, broadening))
-        fit = varpro.fit(
-            data,
-            weight,
-            model.emission,
-            model.continuum,
-            geometry,
-            start=(start[0], start[1]),
-            bounds=model.bounds,
-        )
-        return Fitted.of(fit, geometry)
 
     def _first_noise(self, batch: SpectralBatch, members: "_Class", data: NDArray) -> Array:
         """Noise before the lines are known."""

@@ -108,26 +108,30 @@ class Fitted:
     ) -> None:
         """Take the fits of `rival` where they are better; mark those about as good elsewhere.
 
-        A negative amplitude counts against a fit by its own chi2: what forbidding it would cost.
+        A negative amplitude counts against a fit by what forbidding it would cost.
         """
         mine = self.part(rows)
-        margin = mine._penalised(model) - rival._penalised(model)
-        margin = np.where(
-            np.isfinite(margin), margin, np.where(np.isfinite(mine.fit.chi2), -1e9, 1e9)
-        )
-        centre = model.emission.rest[0]
-        element = resolution_element(model.emission.shape, mine.width[:, 0], centre)
+        here, there = (_cost(fitted, model) for fitted in (mine, rival))
+        element = resolution_element(model.emission.shape, mine.width[:, 0], model.emission.rest[0])
         apart = np.abs(mine.fit.velocity[:, 0] - rival.fit.velocity[:, 0]) > 0.5 * element
-        torn = apart & (np.abs(margin) < near)
-        better = margin > 0
+        with np.errstate(invalid="ignore"):  # two fits that failed differ by NaN: not torn
+            torn = apart & (np.abs(here - there) < near)
+        better = there < here
         self.put(rows[better], rival.part(np.flatnonzero(better)))
-        self.torn[rows] = torn
+        self.torn[rows] = torn | (mine.torn & ~better)
 
-    def _penalised(self, model: SpectralModel) -> Array:
+    def negativity(self, model: SpectralModel) -> Array:
+        """Give what negative amplitudes are worth in chi2, shape (spaxel,)."""
         first = 2 * model.emission.groups
         columns = slice(first, first + model.emission.columns)
         pull = self.fit.linear[:, : model.emission.columns] / self.errors()[:, columns]
-        return self.fit.chi2 + np.square(np.minimum(np.nan_to_num(pull), 0.0)).sum(axis=1)
+        return np.square(np.minimum(np.nan_to_num(pull), 0.0)).sum(axis=1)
+
+
+def _cost(fitted: Fitted, model: SpectralModel) -> Array:
+    """Chi2 with negative amplitudes counted against it; infinite without a fit."""
+    cost = fitted.fit.chi2 + fitted.negativity(model)
+    return np.where(np.isfinite(cost), cost, np.inf)
 
 
 def line_amplitudes(fitted: Fitted, model: SpectralModel) -> Array:

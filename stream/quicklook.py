@@ -30,6 +30,9 @@ Kind = Literal["intensity", "velocity", "positive", "status"]
 Extent = tuple[float, float, float, float]
 
 LARGEST = 750
+"""Pixels along the longer side that a picture shows."""
+
+FEWEST_TICKS = 5
 
 # The gravest first: a pixel with several bits shows the first of these. Then its colour.
 STATUS_COLOURS = {
@@ -189,10 +192,13 @@ def _asinh_ticks(norm: AsinhNorm) -> list[float]:
     """Choose round numbers that lie apart on an asinh scale."""
     top, bottom = float(norm.vmax or 1.0), float(norm.vmin or 0.0)
     decades = 10.0 ** np.arange(np.floor(np.log10(top)), np.log10(norm.linear_width) - 1.5, -1)
+    round_ones = [0.0, *(digit * decade for decade in decades for digit in (5, 2, 1))]
+    others = [digit * decade for decade in decades for digit in (3, 7, 4, 8, 6, 9)]
     chosen: list[float] = []
-    for tick in [0.0, *(digit * decade for decade in decades for digit in (5, 2, 1))]:
+    for number, tick in enumerate([*round_ones, *others]):
         apart = [abs(float(norm(tick)) - float(norm(other))) for other in chosen]
-        if bottom <= tick <= top and min(apart, default=1.0) > 0.07:
+        wanted = number < len(round_ones) or len(chosen) < FEWEST_TICKS
+        if wanted and bottom <= tick <= top and min(apart, default=1.0) > 0.07:
             chosen.append(float(tick))
     return chosen
 

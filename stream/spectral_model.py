@@ -42,6 +42,7 @@ FILTER_WINDOWS: Mapping[str, tuple[float, float]] = {
 _FLANK = 25.0  # inside its band a filter's transmission still falls over so much [cm-1]
 _EDGE = 0.04  # of a filter's width: its flanks, left out where no window is tabulated
 _BESIDE = 2000.0  # continuum fitted on either side of a line's velocity range [km/s]
+_NARROWEST = 1.0 / GAUSSIAN_FWHM  # channels: a narrower line may have any height between two
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,8 @@ def build_model(header: CubeHeader, config: OpticalConfig) -> SpectralModel:
     shape = _shape(header, config)
     emission = _tied(header.name, rest, shape, kind == "wavenumber", config)
     windows = _windows(header.name, emission, band, kind, config)
+    width = _width(header, axis, shape, emission.rest, config)
+    broadening = _broadening(header.name, coordinate, emission, width, config)
     return SpectralModel(
         emission=emission,
         continuum=Continuum(windows, config.continuum_degree),
@@ -141,11 +144,30 @@ def build_model(header: CubeHeader, config: OpticalConfig) -> SpectralModel:
         kind=kind,
         stretched=isinstance(axis, FtsAxis) and not axis.calibrated,
         widened=isinstance(axis, FtsAxis) and config.resolution is None,
-        width=_width(header, axis, shape, emission.rest, config),
-        bounds=Bounds(config.velocity_range, config.broadening_range),
+        width=width,
+        bounds=Bounds(config.velocity_range, broadening),
         redshift=redshift,
         notes=_notes(header, axis, shape, config),
     )
+
+
+def _broadening(
+    name: str, coordinate: Array, emission: Emission, width: Array, config: OpticalConfig
+) -> tuple[float, float]:
+    """Range of broadening asked for, kept from Gaussians that fall between two channels."""
+    low, high = config.broadening_range
+    if emission.shape is not Shape.GAUSSIAN:
+        return low, high
+    middle = (coordinate[1:] + coordinate[:-1]) / 2
+    channel = np.interp(emission.rest, middle, np.diff(coordinate))
+    narrowest = np.sqrt(np.maximum(np.square(_NARROWEST * channel) - np.square(width), 0.0))
+    least = float((narrowest / emission.rest).max()) * SPEED_OF_LIGHT
+    if least >= high:
+        raise InputError(
+            f"{name}: --broadening-range ends at {high:g} km/s, but a line one channel wide has "
+            f"{least:.1f}; give a higher end"
+        )
+    return max(low, least), high
 
 
 def _notes(

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import AutoMinorLocator
+from matplotlib.ticker import AutoMinorLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from .labels import scale_exponent, unit_text
@@ -124,7 +124,7 @@ def draw_spectrum(
         _draw_residual(lower, spectrum, window, height)
         _draw_marks(upper, spectrum, window, apart=0.0135 / wide)
         for axes in (upper, lower):
-            _tidy(axes, named=number == 0)
+            _tidy(axes, named=number == 0, ticks=max(2, round(9 * wide / (RIGHT - LEFT))))
         upper.tick_params(labelbottom=False)
         if number == 0:
             unit = unit_text(spectrum.unit, height.exponent)
@@ -217,7 +217,8 @@ def _draw_residual(axes: Axes, spectrum: Spectrum, window: slice, height: _Heigh
     axes.set_ylim(-height.reach, height.reach)
 
 
-def _tidy(axes: Axes, *, named: bool) -> None:
+def _tidy(axes: Axes, *, named: bool, ticks: int) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=ticks, prune="both"))
     axes.ticklabel_format(axis="x", style="plain", useOffset=False)
     axes.xaxis.set_minor_locator(AutoMinorLocator())
     axes.tick_params(labelsize=7.5, labelcolor=INK, color=FAINT, length=3, labelleft=named)

@@ -1,0 +1,42 @@
+"""The demo ends with a run, its maps, a picture and a table, wherever it is told to."""
+
+from argparse import Namespace
+
+import pytest
+
+from streamfit.io.errors import StorageError
+from streamfit.io.table import read_table
+from streamfit.stream.demo import demo
+from streamfit.tools.compare import report
+from streamfit.tools.cube_plan import CubePlan
+from streamfit.tools.simulate_cube import simulate
+
+
+def small(path):
+    """A corner of the galaxy, as fast as it is simulated."""
+    return simulate(CubePlan(path, scene="disk", shape=(12, 14), channels=420, snr=(10, 100)))
+
+
+def arguments(folder) -> Namespace:
+    return Namespace(output=folder, no_tui=True, log_file=None)
+
+
+def test_the_demo_leaves_a_run_maps_and_a_picture_and_prints_a_table(tmp_path, capsys):
+    folder = tmp_path / "new" / "demo"
+    assert demo(arguments(folder), simulate=small, compare=report) == 0
+    assert read_table(folder / "run" / "fit").num_rows == 12 * 14
+    assert (folder / "demo.png").stat().st_size > 30_000
+    assert {"velocity.fits", "Halpha_flux.fits", "overview.png"} <= {
+        path.name for path in (folder / "maps").iterdir()
+    }
+    printed = capsys.readouterr()
+    assert "Halpha_flux" in printed.out
+    assert "chi2/dof" in printed.out
+    assert "demo.png" in printed.err
+    assert demo(arguments(folder), simulate=small, compare=report) == 0  # over the old one
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(StorageError, match=r"taken: cannot be made .*name another folder with -o"):
+        demo(arguments(tmp_path / "taken"), simulate=small, compare=report)
