@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .celestial import celestial_cards
 from .errors import InputError
 from .extents import MappedFile
-from .fingerprint import identity
+from .fingerprint import digest, identity
 from .records import Area, BatchKey, CubeHeader, FtsAxis, SpectralBatch
 from .sitelle_axis import check_band, common_corr, read_axis
 from .sitelle_flux import flux_factor
@@ -176,6 +176,9 @@ class SitelleReader:
         storages = [storage for _, storage in self._layout.storages]
         said = canonical(self._metadata.values)
         said["layout"] = f"{self._layout.dtype.str} {self.header.layout} {self._layout.shape}"
+        for name, small in (("mask", self._mask), ("calib_map", self._calib)):
+            if small is not None:  # a few bytes a spaxel, and they decide what is fitted where
+                said[name] = digest(np.ascontiguousarray(small[()]).tobytes())
         first, last = storages[0].ends()[0], storages[-1].ends()[1]
         return identity(self._path, header=said, first=first, last=last)
 

@@ -57,8 +57,8 @@ def test_sitelle_cubes_are_fitted_without_bias_and_with_true_errors(
     assert_honest(agreement(tmp_path, layout=layout, calibrated=calibrated, seed=seed))
 
 
-# In SN1 the [OII] lines stand 220 km/s apart: broad ones blend, and some end as one line between.
-@pytest.mark.parametrize(("filter_name", "wrong"), [("SN1", 0.02), ("SN2", 0.002)])
+# In SN1 the [OII] lines stand 220 km/s apart: broad and faint ones pass for one line between.
+@pytest.mark.parametrize(("filter_name", "wrong"), [("SN1", 0.008), ("SN2", 0.002)])
 def test_other_filters_are_fitted_as_well(tmp_path, filter_name, wrong):
     assert_honest(agreement(tmp_path, filter_name=filter_name, seed=7), wrong=wrong)
 
@@ -84,4 +84,4 @@ def test_a_bright_cube_shows_no_error_of_the_model(tmp_path):
     for name in ("velocity", "broadening", "Halpha_flux", "SII6716_flux"):
         assert abs(quantities[name].pull_median) < 0.15, (name, quantities[name].pull_median)
         assert 0.9 < quantities[name].pull_width < 1.1, (name, quantities[name].pull_width)
-    assert detection.wrong < 0.002
+    assert detection.wrong < 0.001

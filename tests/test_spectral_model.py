@@ -91,6 +91,14 @@ def test_an_unknown_resolution_is_said():
     assert "as observed" in note
 
 
+def test_gaussians_stay_wide_enough_to_be_seen_by_a_channel():
+    blurred = wavelength_header(lsf_sigma=np.full(wavelength_header().axis.channels, 1.1))
+    assert build_model(blurred, OpticalConfig()).bounds.broadening == (1.0, 500.0)
+    low, _ = build_model(wavelength_header(), OpticalConfig()).bounds.broadening
+    fwhm = 2.3548 * low / 299792.458 * 6548.05
+    assert fwhm == pytest.approx(1.25, rel=1e-3)  # one channel
+
+
 def test_custom_lines_are_fitted_beside_the_strong_ones():
     config = OpticalConfig(custom_lines=(("OH6499", 649.873),))
     assert "OH6499" in build_model(fts_header(), config).emission.names
