@@ -125,7 +125,7 @@ def _kinematics(group: int) -> list[Column]:
         *_measured(
             f"broadening{suffix}",
             "km/s",
-            f"Gaussian standard deviation{of} beyond the instrument; NaN where the line shape "
+            f"Gaussian standard deviation{of} beyond the instrument; 0 where the line shape "
             "has none",
             "phys.veloc.dispersion",
         ),

@@ -124,7 +124,8 @@ def describe_status(found: dict[str, Any], folder: Path) -> str:
     lines = [
         first,
         f"converged {found['converged']}, flagged {found['flagged']}, "
-        f"no signal {found['no_signal']}, failed batches {found['failed']}",
+        f"no signal {found['no_signal']}, no data {found['no_data']}, "
+        f"failed batches {found['failed']}",
         f"{found['provider']}, {found['threads']} threads, {format_bytes(found['rss_bytes'])} of "
         f"{format_bytes(found['memory'])}, as of {found['updated']}",
     ]
@@ -150,7 +151,12 @@ def run_view(arguments: argparse.Namespace, folder: Path) -> View:
 
 def _manners(arguments: argparse.Namespace, folder: Path) -> Manners:
     """Watch and log as the flags say."""
-    return Manners(view=run_view(arguments, folder), log_copy=arguments.log_file, opener=open_stage)
+    return Manners(
+        view=run_view(arguments, folder),
+        log_copy=arguments.log_file,
+        opener=open_stage,
+        tell=lambda line: print(line, file=sys.stderr),
+    )
 
 
 def _show_plan(config: RunConfig) -> int:

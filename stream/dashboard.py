@@ -143,6 +143,7 @@ def _numbers(snapshot: Snapshot, curve: str) -> Table:
         ("converged", snapshot.converged, "green"),
         ("flagged", snapshot.flagged, "yellow"),
         ("no signal", snapshot.no_signal, "grey70"),
+        ("no data", snapshot.no_data, "grey50"),
     )
     wide = max(len(counted(count)) for _, count, _ in rows)
     for name, count, style in rows:

@@ -65,7 +65,7 @@ def demo(arguments: argparse.Namespace, *, simulate: Simulate, compare: Compare)
         RunConfig(stage="optical", input=str(cube.resolve())),
         run,
         overwrite=True,
-        manners=Manners(view=run_view(arguments, run), log_copy=arguments.log_file),
+        manners=Manners(view=run_view(arguments, run), log_copy=arguments.log_file, tell=_say),
     )
     if outcome.state != "done":
         return report(outcome, run)

@@ -36,6 +36,7 @@ Array = NDArray[np.float64]
 _SCALE_CLASS = 1e-3  # a class' scan reaches this far (300 km/s) beyond the velocity range
 _WIDTH_CLASS = 1e-2  # seeds tell no difference in width below this
 _WINGS_SNR = 5.0  # fainter lines leave nothing to be seen in the dark channels
+_ROUGH = 3.0  # residuals over the scatter of neighbours: a good fit has up to 1.3
 _Scan = TypeVar("_Scan", scan.SharedScan, scan.WeightedScan)
 
 
@@ -222,7 +223,9 @@ class OpticalRecipe:
     def _last_noise(self, batch: SpectralBatch, members: "_Class", fitted: Fitted) -> Array:
         """Noise once the lines are known."""
         if self.noise.kind == "residual":
-            return fitted.noise * np.sqrt(fitted.fit.chi2 / np.maximum(fitted.fit.dof, 1))
+            excess = np.sqrt(fitted.fit.chi2 / np.maximum(fitted.fit.dof, 1))
+            fitted.rough = excess > _ROUGH
+            return fitted.noise * excess
         noise = fitted.noise.copy()
         bright = np.flatnonzero(fitted.snr(self.model) > _WINGS_SNR)
         if self.noise.kind == "band" and bright.size:

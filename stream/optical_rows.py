@@ -26,7 +26,8 @@ class Fitted:
     """Fits of some spaxels and what else their rows need; first axis (spaxel,) throughout.
 
     `scale` stretches the axis that was fitted to the spaxel's own, `width` is the instrument's at
-    every line, `dropped` says that channels were left out, `torn` that two minima are as good.
+    every line, `dropped` says that channels were left out, `torn` that two minima are as good,
+    `rough` that residuals exceed the scatter of neighbouring channels by far.
     """
 
     fit: varpro.Fit
@@ -35,14 +36,15 @@ class Fitted:
     noise: Array
     dropped: NDArray[np.bool_]
     torn: NDArray[np.bool_]
+    rough: NDArray[np.bool_]
 
     @classmethod
     def of(cls, fit: varpro.Fit, geometry: varpro.Geometry) -> "Fitted":
         """Wrap a fit whose noise is not known yet."""
         spaxels = fit.chi2.size
-        flags = np.zeros((2, spaxels), dtype=bool)
+        flags = np.zeros((3, spaxels), dtype=bool)
         unknown = np.full(spaxels, np.nan)
-        return cls(fit, geometry.scale, geometry.width, unknown, flags[0], flags[1])
+        return cls(fit, geometry.scale, geometry.width, unknown, *flags)
 
     @classmethod
     def empty(cls, spaxels: int, model: SpectralModel) -> "Fitted":
@@ -227,7 +229,8 @@ def _status(fitted: Fitted, model: SpectralModel) -> NDArray[np.int32]:
     mark(there & (columns < -_NEGATIVE).any(axis=1), FitStatus.NEGATIVE_AMPLITUDE)
     dof = np.maximum(fit.dof, 1)
     spread = np.sqrt(2.0 / dof + (2 * _NOISE_ERROR) ** 2)
-    mark(there & (fit.chi2 / dof > 1 + _POOR * spread), FitStatus.POOR_FIT)
+    poor = fitted.rough | (fit.chi2 / dof > 1 + _POOR * spread)
+    mark(there & poor, FitStatus.POOR_FIT)
     return status
 
 
@@ -269,9 +272,10 @@ def record_batch(
         suffix = "" if group == 0 else f"_g{group + 1}"
         columns[f"velocity{suffix}"] = fitted.fit.velocity[:, group]
         columns[f"velocity{suffix}_err"] = errors[:, 2 * group]
-        has_width = np.nan if emission.shape is Shape.SINC else 1.0
-        columns[f"broadening{suffix}"] = fitted.fit.broadening[:, group] * has_width
-        columns[f"broadening{suffix}_err"] = errors[:, 2 * group + 1] * has_width
+        width = fitted.fit.broadening[:, group], errors[:, 2 * group + 1]
+        if emission.shape is Shape.SINC:  # zero, and known to be
+            width = (np.where(np.isfinite(fitted.fit.velocity[:, group]), 0.0, np.nan),) * 2
+        columns[f"broadening{suffix}"], columns[f"broadening{suffix}_err"] = width
     for index, name in enumerate(emission.names):
         own = errors[:, 2 * emission.groups + emission.column[index]]
         columns[f"{name}_amplitude"] = amplitude[:, index]

@@ -59,7 +59,7 @@ class Progress:
         self._state: RunState = "starting"
         self._message = ""
         self._spaxels = self._safe = self._batches = self._now = 0
-        self._converged = self._no_signal = self._flagged = 0
+        self._converged = self._no_signal = self._no_data = self._flagged = 0
         self._failed: list[str] = []
         self._started = utc_now()
         self._begun = self._ended = clock()
@@ -142,6 +142,7 @@ class Progress:
                 eta_s=left / rate if rate and running else None,
                 converged=self._converged,
                 no_signal=self._no_signal,
+                no_data=self._no_data,
                 flagged=self._flagged,
                 failed=len(self._failed),
                 failed_batches=tuple(self._failed),
@@ -186,8 +187,10 @@ class Progress:
     def _count(self, rows: pa.RecordBatch | pa.Table) -> None:
         """Sort rows by their status."""
         status = rows["status"].to_numpy()
-        quiet = status & int(FitStatus.NO_SIGNAL) != 0
+        empty = status & int(FitStatus.NO_DATA) != 0
+        quiet = ~empty & (status & int(FitStatus.NO_SIGNAL) != 0)
         self._spaxels += len(status)
         self._converged += int(np.count_nonzero(status == 0))
         self._no_signal += int(np.count_nonzero(quiet))
-        self._flagged += int(np.count_nonzero((status != 0) & ~quiet))
+        self._flagged += int(np.count_nonzero((status != 0) & ~quiet & ~empty))
+        self._no_data += int(np.count_nonzero(empty))

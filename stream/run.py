@@ -148,6 +148,7 @@ def _work(job: Job, directory: RunDirectory, manifest: RunManifest, log: EventLo
     manifest.write(directory.manifest)
     for note in stage.notes:
         log.event("input_note", note=note)
+        job.manners.tell(f"note: {note}")
     log.event("plan", **dataclasses.asdict(job.plan), **dataclasses.asdict(budget))
     sink = PartSink(
         directory.fit, stage.recipe.schema, seconds_per_part=job.manners.seconds_per_part

@@ -32,8 +32,8 @@ class Snapshot:
         Since this process began.
     eta_s : float or None
         Left; None before the first batch and after the last.
-    converged, no_signal, flagged : int
-        Rows with status 0, without a line above the noise, with any other bit.
+    converged, no_signal, no_data, flagged : int
+        Rows with status 0, without a line above the noise, without data, with any other bit.
     failed : int
         Batches that failed.
     failed_batches : tuple of str
@@ -65,6 +65,7 @@ class Snapshot:
     eta_s: float | None
     converged: int
     no_signal: int
+    no_data: int
     flagged: int
     failed: int
     failed_batches: tuple[str, ...]

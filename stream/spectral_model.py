@@ -175,7 +175,7 @@ def _notes(
 ) -> tuple[str, ...]:
     """Say what a reader of the results should know of the choices made."""
     if shape is Shape.SINC:
-        return ("a sinc has no broadening: its columns are NaN",)
+        return ("a sinc has no broadening: its columns are 0",)
     if isinstance(axis, SampledAxis) and axis.lsf_sigma is None and config.resolution is None:
         return (
             f"{header.name} does not say its resolution: broadening is as observed, the "

@@ -163,6 +163,7 @@ def plain_line(snapshot: Snapshot) -> str:
         f"{counted(snapshot.converged)} converged",
         f"{counted(snapshot.flagged)} flagged",
         f"{counted(snapshot.no_signal)} no signal",
+        f"{counted(snapshot.no_data)} no data",
     ]
     if snapshot.failed:
         words.append(f"failed: {' '.join(snapshot.failed_batches)}")

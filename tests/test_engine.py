@@ -145,8 +145,8 @@ def test_progress_and_manifest_tell_the_end(tmp_path):
     assert progress["state"] == "done"
     assert progress["spaxels_done"] == progress["spaxels_total"] == 1024
     assert progress["eta_s"] is None
-    sums = progress["converged"] + progress["no_signal"] + progress["flagged"]
-    assert sums == 1024
+    kinds = ("converged", "no_signal", "no_data", "flagged")
+    assert sum(progress[kind] for kind in kinds) == 1024
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["sessions"][0]["state"] == "done"
     assert manifest["sessions"][0]["spaxels"] == 1024

@@ -206,7 +206,19 @@ def test_noise_from_residuals_gives_chi2_of_dof():
     )
     table = rows(OpticalRecipe(header, OpticalConfig(noise="residual")), batch)
     np.testing.assert_allclose(table["chi2"], table["dof"], rtol=1e-9)
+    assert not table["status"].any()
     assert np.median(table["noise"]) == pytest.approx(0.02, rel=0.03)
+
+
+def test_residuals_that_are_no_noise_are_a_poor_fit():
+    """A second component that the model lacks, chi2 of dof notwithstanding."""
+    header, amplitude = fts_header(), doublet_amplitudes(5)
+    common = {"broadening": np.full(5, 20.0), "amplitude": amplitude, "noise": 0.002}
+    batch = fts_spectra(header, velocity=np.full(5, -150.0), **common)
+    other = fts_spectra(header, velocity=np.full(5, 150.0), continuum=0.0, seed=8, **common)
+    batch = batch_of(batch.data + other.data, corr=batch.corr)
+    table = rows(OpticalRecipe(header, OpticalConfig(noise="residual")), batch)
+    assert (table["status"] & FitStatus.POOR_FIT > 0).all()
 
 
 def test_variances_weigh_the_channels_of_a_wavelength_cube():
@@ -265,7 +277,8 @@ def test_a_sinc_has_no_broadening():
         amplitude=doublet_amplitudes(10),
     )
     table = rows(OpticalRecipe(header, OpticalConfig(ils="sinc")), batch)
-    assert np.isnan(table["broadening"]).all()
+    assert (table["broadening"] == 0).all()
+    assert (table["broadening_err"] == 0).all()
     assert np.isfinite(table["Halpha_flux_err"]).all()
     assert np.abs(np.median(pull(table, "velocity", VELOCITY[:10]))) < 1.0
 
@@ -284,3 +297,8 @@ def test_preparing_compiles_without_a_cube(sitelle):
     header = dataclasses.replace(fts_header(), has_imaginary=True)
     OpticalRecipe(header, OpticalConfig(noise="imaginary")).prepare()
     OpticalRecipe(wavelength_header(), OpticalConfig()).prepare()
+
+
+def test_lines_may_leave_a_narrow_window_within_the_velocity_range():
+    config = OpticalConfig(lines=("NII6583",), window=(657.0, 660.5), noise="residual")
+    OpticalRecipe(wavelength_header(), config).prepare()

@@ -35,7 +35,7 @@ def test_rows_are_sorted_by_their_status():
     counted, _ = progress()
     counted.add(BatchKey("cube", 0, 5), rows([0, 0, 4, 5, 32]))
     seen = counted.snapshot()
-    assert (seen.converged, seen.no_signal, seen.flagged) == (2, 2, 1)
+    assert (seen.converged, seen.no_signal, seen.no_data, seen.flagged) == (2, 1, 1, 1)
 
 
 def test_a_steady_rate_gives_the_time_that_is_left():
