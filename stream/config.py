@@ -51,7 +51,7 @@ class OpticalConfig:
     groups : tuple of tuples of str
         Kinematic groups; empty: all lines in one.
     ratios : tuple of (numerator, denominator, value) or None
-        Fixed amplitude ratios; empty: all free; None: the defaults.
+        Fixed flux ratios; empty: all free; None: the defaults.
     continuum_degree : int
     noise : {"auto", "variance", "band", "imaginary", "residual"}
     region : Area or None

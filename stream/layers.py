@@ -2,7 +2,7 @@
 
 Later ones win: defaults < files in their order < ``--set`` < flags. In a file an option stands by
 its name, alone or in the table ``[engine]`` or ``[optical]``; ``[lines]`` defines lines (NAME = air
-wavelength in nm), ``[ratios]`` fixes or frees amplitude ratios. ``run.toml`` is such a file, so it
+wavelength in nm), ``[ratios]`` fixes or frees flux ratios. ``run.toml`` is such a file, so it
 can be given to ``-c``.
 """
 

@@ -81,27 +81,6 @@ def _dark_band(header: CubeHeader, model: SpectralModel) -> tuple[float, float] 
     return band if model.stretched or np.count_nonzero(dark) >= _FEWEST else None
 
 
-def scatter(spectra: NDArray[np.floating]) -> Array:
-    """Give the standard deviation of each spectrum about its mean, NaN channels left out.
-
-    Parameters
-    ----------
-    spectra : ndarray, shape (spaxel, channel)
-
-    Returns
-    -------
-    ndarray, shape (spaxel,)
-        NaN where fewer than twenty channels are finite.
-    """
-    good = np.isfinite(spectra)
-    count = good.sum(axis=1)
-    enough = np.where(count >= _FEWEST, count, np.nan)
-    values = np.where(good, spectra, 0.0).astype(np.float64)
-    mean = values.sum(axis=1) / enough
-    squares = np.square(np.where(good, values - mean[:, None], 0.0)).sum(axis=1)
-    return np.sqrt(squares / (enough - 1))
-
-
 def rough_noise(spectra: NDArray[np.floating]) -> Array:
     """Robust scatter of the differences of neighbours: a first guess that lines hardly disturb."""
     differences = np.diff(spectra, axis=1).astype(np.float64)

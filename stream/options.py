@@ -123,7 +123,7 @@ OPTIONS: tuple[Option, ...] = (
         "ratios",
         values.ratios,
         "",
-        "fixed amplitude ratios (see --tie)",
+        "fixed flux ratios (see --tie)",
         write=values.write_ratios,
         flag=False,
     ),

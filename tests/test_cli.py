@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from toy_stage import toy_opener
@@ -160,7 +161,7 @@ def test_the_version_is_that_of_the_distribution(program):
     from importlib.metadata import version
 
     if program[0] == "stream-fit":
-        program = [sys.executable.replace("python", "stream-fit")]
+        program = [str(Path(sys.executable).with_name("stream-fit"))]
     found = subprocess.run([*program, "--version"], capture_output=True, text=True, check=True)
     assert found.stdout == f"stream-fit {version('stream-fit')}\n"
 

@@ -20,6 +20,7 @@ AT_ROOT = {
     *("pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
 }
 LEFT_BY_TOOLS = {".pytest_cache", ".ruff_cache", ".hypothesis", ".venv", "build", "dist"}
+LEFT_BY_TOOLS |= {"stream-fit-demo"}
 MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("**/*.py"))
 OURS = [*MODULES, *sorted((ROOT / "tests").glob("*.py"))]
 

@@ -10,7 +10,6 @@ from streamfit.stream.noise import (
     choose_noise,
     even_weights,
     rough_noise,
-    scatter,
     typical_noise,
 )
 from streamfit.stream.spectral_model import build_model
@@ -41,16 +40,6 @@ def test_dark_channels_stay_clear_of_the_filter():
     width = header.band[1] - header.band[0]
     assert np.all((dark < header.band[0] - 0.09 * width) | (dark > header.band[1] + 0.09 * width))
     assert dark.size > 100
-
-
-def test_scatter_is_the_standard_deviation_of_the_finite_channels():
-    spectra = np.random.default_rng(1).normal(size=(3, 200))
-    spectra[1, :50] = np.nan
-    spectra[2, 10:] = np.nan  # ten channels measure nothing
-    found = scatter(spectra)
-    assert found[0] == pytest.approx(spectra[0].std(ddof=1))
-    assert found[1] == pytest.approx(spectra[1, 50:].std(ddof=1))
-    assert np.isnan(found[2])
 
 
 def test_rough_noise_hardly_sees_a_line():

@@ -151,7 +151,7 @@ def test_resume_tries_failed_batches_again(tmp_path, whole):
 def test_resume_may_use_other_threads_and_memory_but_keeps_the_batches(tmp_path, whole):
     folder = tmp_path / "run"
     start(folder, spaxels=2048, failing=(0,))
-    engine = {"threads": 5, "memory": 2**30}
+    engine = {"threads": 5, "memory": 3 * 2**30}
     resume_run(folder, engine=engine, manners=Manners(opener=toy_opener(spaxels=2048)))
     same_bytes(read_table(folder / "fit"), whole)
 
