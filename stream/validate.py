@@ -1,7 +1,7 @@
 """What the reader finds in a cube, as plain text: the report of ``stream-fit validate``.
 
 Nothing here is measured beyond a sample of spectra from a grid over the cube, so that a cube of any
-size is described at once.
+size is described at once. X-ray spectra are described by `validate_ogip`.
 """
 
 import warnings
@@ -13,10 +13,12 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
 
+from ..io import ogip
 from ..io.records import Area, BatchKey, CubeHeader, FtsAxis, SampledAxis, SpectralBatch
 from ..io.source import CubeReader, open_cube
 from ..kernels.axis import GAUSSIAN_FWHM, SINC_FWHM, fts_grid, ils_width, vacuum_to_air
 from ..kernels.lines import default_lines
+from .validate_ogip import observation_rows
 
 _SMALL = 4096  # spaxels up to which a cube is its own sample
 _SIDE = 8  # spaxels of one square of the sample
@@ -27,7 +29,7 @@ Row = tuple[str, str]
 
 
 def describe(path: str | Path) -> str:
-    """Describe a cube.
+    """Describe a cube or an X-ray spectrum.
 
     Parameters
     ----------
@@ -41,8 +43,10 @@ def describe(path: str | Path) -> str:
     Raises
     ------
     InputError
-        If the file is not a cube that can be fitted, naming what is wrong and the cure.
+        If the file is not one that can be fitted, naming what is wrong and the cure.
     """
+    if Path(path).is_file() and ogip.claims(Path(path)):
+        return _laid_out(observation_rows(Path(path)))
     reader = open_cube(path)
     try:
         header = reader.header
@@ -51,6 +55,11 @@ def describe(path: str | Path) -> str:
         rows += [("note", note) for note in header.notes]
     finally:
         reader.close()
+    return _laid_out(rows)
+
+
+def _laid_out(rows: list[Row]) -> str:
+    """Set the texts below each other."""
     width = max(len(label) for label, _ in rows) + 2
     return "\n".join(f"{label:<{width}}{text}".rstrip() for label, text in rows)
 
