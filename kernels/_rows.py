@@ -11,8 +11,10 @@ from numba import njit
 
 from .axis import SPEED_OF_LIGHT
 from .profile import (
+    BORROWING,
     FAST_MATH,
     GAUSSIAN,
+    INV_SQRT_PI,
     SINC,
     gaussian_row,
     gaussian_slope,
@@ -23,7 +25,7 @@ from .profile import (
 )
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(**BORROWING, fastmath=FAST_MATH)
 def dot(a, b):  # pragma: no cover - compiled
     total = 0.0
     for i in range(a.size):
@@ -31,8 +33,8 @@ def dot(a, b):  # pragma: no cover - compiled
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _place(model, k, theta, spaxel):  # pragma: no cover - compiled
+@njit(**BORROWING)
+def place(model, k, theta, spaxel):  # pragma: no cover - compiled
     """Centre of line k, its derivative by velocity, its own sigma and the instrument's width."""
     scale, width = spaxel
     group = model[5][model[3][k]]
@@ -47,10 +49,10 @@ def _place(model, k, theta, spaxel):  # pragma: no cover - compiled
     return centre, moved, b / SPEED_OF_LIGHT * centre, width[k] / scale
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**BORROWING)
 def _area(model, k, theta, spaxel):  # pragma: no cover - compiled
     """Wavelength-integrated flux of line k at peak one, up to a factor that all lines share."""
-    centre, _, sigma, own = _place(model, k, theta, spaxel)
+    centre, _, sigma, own = place(model, k, theta, spaxel)
     if model[0] == GAUSSIAN:
         area = math.hypot(sigma, own)
     elif model[0] == SINC:
@@ -60,8 +62,18 @@ def _area(model, k, theta, spaxel):  # pragma: no cover - compiled
     return area / (centre * centre) if model[1] else area
 
 
-@njit(cache=True, nogil=True)
-def _share(model, theta, spaxel, shares):  # pragma: no cover - compiled
+@njit(**BORROWING)
+def _swelling(model, k, theta, spaxel):  # pragma: no cover - compiled
+    """Slope d ln flux / d ln sigma of line k at peak one: 0 if narrow, 1 if broad."""
+    _, _, sigma, own = place(model, k, theta, spaxel)
+    if model[0] == GAUSSIAN:
+        return sigma * sigma / (sigma * sigma + own * own)
+    a = math.pi * sigma / (math.sqrt(2.0) * own)
+    return 1.0 - 2.0 * a * INV_SQRT_PI * math.exp(-a * a) / math.erf(a)
+
+
+@njit(**BORROWING)
+def share(model, theta, spaxel, shares):  # pragma: no cover - compiled
     """Amplitude of each line over that of its column, so that fluxes have the ratios asked for."""
     ratio, lead = model[4], model[6]
     for k in range(lead.size):
@@ -71,13 +83,13 @@ def _share(model, theta, spaxel, shares):  # pragma: no cover - compiled
             shares[k] = ratio[k] * of_lead / _area(model, k, theta, spaxel)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**BORROWING)
 def fill(model, theta, spaxel, t, sw, waves, rows, shares):  # pragma: no cover - compiled
     """Whitened profiles of all lines at theta, and their shares in the columns."""
     shape, step = model[0], t[1] - t[0]
-    _share(model, theta, spaxel, shares)
+    share(model, theta, spaxel, shares)
     for k in range(model[2].size):
-        centre, _, sigma, own = _place(model, k, theta, spaxel)
+        centre, _, sigma, own = place(model, k, theta, spaxel)
         if shape == GAUSSIAN:
             gaussian_row(t, centre, math.hypot(sigma, own), sw, rows[k])
             continue
@@ -89,16 +101,24 @@ def fill(model, theta, spaxel, t, sw, waves, rows, shares):  # pragma: no cover 
             sincgauss_row((t[0] - centre) * to_u, step * to_u, a, waves, sw, rows[k])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**BORROWING)
 def slopes(model, theta, spaxel, t, sw, waves, space, amplitude):  # pragma: no cover - compiled
     """Whitened derivatives M of the model at theta, whose profiles are in `rows`."""
     rows, shares, M = space
-    shape, step, column = model[0], t[1] - t[0], model[3]
-    M[:] = 0.0
+    shape, step, column, lead = model[0], t[1] - t[0], model[3], model[6]
+    for p in range(M.shape[0]):
+        for i in range(t.size):
+            M[p, i] = 0.0
     for k in range(column.size):
         peak = shares[k] * amplitude[column[k]]
         m_v, m_b = M[2 * model[5][column[k]]], M[2 * model[5][column[k]] + 1]
-        centre, moved, sigma, own = _place(model, k, theta, spaxel)
+        centre, moved, sigma, own = place(model, k, theta, spaxel)
+        if lead[k] != k and shape != SINC:  # the share itself follows the broadening
+            pull = _swelling(model, lead[k], theta, spaxel) - _swelling(model, k, theta, spaxel)
+            pull *= peak
+            for i in range(t.size):
+                m_v[i] += pull * moved / centre * rows[k, i]
+                m_b[i] += pull * centre / (sigma * SPEED_OF_LIGHT) * rows[k, i]
         if shape == GAUSSIAN:
             total = math.hypot(sigma, own)
             by_v, by_b = sigma * sigma * moved / (centre * total), sigma * centre / SPEED_OF_LIGHT

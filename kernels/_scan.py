@@ -112,7 +112,7 @@ def _pick(z, lower, grid, out):  # pragma: no cover - compiled
 
 @njit(cache=True, nogil=True)
 def pick_shared(projected, lower, grid, out):  # pragma: no cover - compiled
-    """Fill `out`, shape (6, spaxel), from z of shape (spaxel, node * column)."""
+    """Fill `out`, shape (spaxel, 6), from z of shape (spaxel, node * column)."""
     nodes, columns = lower.shape[0], lower.shape[1]
     seed, z = np.empty(6), np.empty((nodes, columns))
     for s in range(projected.shape[0]):
@@ -124,7 +124,7 @@ def pick_shared(projected, lower, grid, out):  # pragma: no cover - compiled
         if np.isfinite(total):
             seed[:] = np.nan
             _pick(z, lower, grid, seed)
-            out[:, s] = seed
+            out[s] = seed
 
 
 @njit(cache=True, nogil=True)
@@ -165,7 +165,7 @@ def _prepare(packed, right, own, columns, terms, turned, lower, z):  # pragma: n
 
 @njit(cache=True, nogil=True)
 def pick_weighted(products, sizes, grid, out):  # pragma: no cover - compiled
-    """Fill `out`, shape (6, spaxel), from the weighted sums of `WeightedScan`."""
+    """Fill `out`, shape (spaxel, 6), from the weighted sums of `WeightedScan`."""
     right, sums, squares = products
     columns, terms = sizes
     nodes = grid[0].size
@@ -190,4 +190,4 @@ def pick_weighted(products, sizes, grid, out):  # pragma: no cover - compiled
             _prepare(packed, c, own, columns, terms, turned, lower[k], z[k])
         seed[:] = np.nan
         _pick(z, lower, grid, seed)
-        out[:, s] = seed
+        out[s] = seed

@@ -13,14 +13,13 @@ import numpy as np
 from numba import njit
 
 from ._rows import dot, fill, slopes
-from .axis import GAUSSIAN_FWHM, SINC_FWHM, SPEED_OF_LIGHT
+from ._step import covariance, direction, element, flatness, freeze, last_step, limit, relax
 from .cholesky import backward, factor, forward
 from .profile import GAUSSIAN, SINC, turns
 
 TOLERANCE: Final = 5e-4  # expected gain in chi2 of the last step, which is still taken
 _MAX_ITERATIONS, _AT_BOUND, _SINGULAR, _NO_DATA = 1, 2, 4, 8
-_COVERED = 1e-3  # share of a line's weight that must survive the masks for it to be fitted
-_STEP = 0.75  # of a line's full width: the longest step in velocity or broadening
+COVERED = 1e-3  # share of a line's weight that must survive the masks for it to be fitted
 
 
 @njit(cache=True, nogil=True)
@@ -76,117 +75,18 @@ def _derive(model, space, y, amplitude, lower, dropped, turned, H, g):  # pragma
             H[r, p] = H[p, r]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _direction(H, g, frozen, damping, work, d):  # pragma: no cover - compiled
-    """Damped step d of the parameters that are not frozen; expected gain in chi2, or -1."""
-    n = g.size
-    for p in range(n):
-        for r in range(p):
-            work[p, r] = 0.0 if frozen[p] or frozen[r] else H[p, r]
-        work[p, p] = 1.0 if frozen[p] else H[p, p] * (1.0 + damping)
-        d[p] = 0.0 if frozen[p] else g[p]
-    if not factor(work, n):
-        return -1.0
-    forward(work, n, d)
-    backward(work, n, d)
-    return dot(d, g)
-
-
-@njit(cache=True, nogil=True)
-def _freeze(theta, g, low, high, has_width, frozen):  # pragma: no cover - compiled
-    """Hold the parameters that stand at a bound and would leave; True if any."""
-    held = False
-    for p in range(theta.size):
-        bound = p % 2
-        out = (theta[p] <= low[bound] and g[p] < 0.0) or (theta[p] >= high[bound] and g[p] > 0.0)
-        frozen[p] = out or (bound == 1 and not has_width)
-        held = held or (out and (bound == 0 or has_width))
-    return held
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _covariance(H, lower, turned, dropped, frozen, work, cov):  # pragma: no cover - compiled
-    """Fill the full covariance; False if it is not positive. NaN for what is not determined."""
-    n, m = H.shape[0], lower.shape[0]
-    unit, inverse = np.zeros(n), np.empty((n, n))
-    fixed = frozen & (np.diag(H) == 0.0)  # a parameter at its bound still has a curvature
-    for p in range(n):
-        unit[:] = 0.0
-        unit[p] = 1.0
-        if _direction(H, unit, fixed, 0.0, work, inverse[p]) < 0.0:
-            return False
-    slope = turned.copy()  # its rows become (F F^T)^-1 S
-    for p in range(n):
-        backward(lower, m, slope[p])
-    for j in range(m):
-        row = cov[n + j, n:]
-        row[:] = 0.0
-        row[j] = 1.0
-        forward(lower, m, row)
-        backward(lower, m, row)
-    for p in range(n):
-        cov[p, :n] = inverse[p]
-        for j in range(m):
-            cov[p, n + j] = 0.0
-            for r in range(n):
-                cov[p, n + j] -= inverse[p, r] * slope[r, j]
-            cov[n + j, p] = cov[p, n + j]
-    for j in range(m):
-        for k in range(m):
-            for p in range(n):
-                cov[n + j, n + k] -= cov[n + j, p] * slope[p, k]
-    for q in range(n + m):
-        if (q < n and fixed[q]) or (q >= n and dropped[q - n]):
-            cov[q, :] = np.nan
-            cov[:, q] = np.nan
-    return True
-
-
 @njit(cache=True, nogil=True)
 def _cover(model, rows, shares, sw, dropped):  # pragma: no cover - compiled
     """Drop the linear parameters that the mask leaves without data."""
     heaviest = sw.max()
     dropped[:] = True
     for r in range(rows.shape[0]):
-        if dot(rows[r], rows[r]) > _COVERED * heaviest * heaviest:
+        if dot(rows[r], rows[r]) > COVERED * heaviest * heaviest:
             dropped[_column(model, shares, r)[0]] = False
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _element(model, spaxel, t):  # pragma: no cover - compiled
-    """FWHM of the first line's instrument, or two channels where that is more [km/s]."""
-    fwhm = (GAUSSIAN_FWHM if model[0] == GAUSSIAN else SINC_FWHM) * spaxel[1][0] / spaxel[0]
-    return max(fwhm, 2.0 * (t[1] - t[0])) / (model[2][0] / spaxel[0]) * SPEED_OF_LIGHT
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _limit(theta, d, element, low, high, trial):  # pragma: no cover - compiled
-    """Point after step d, no longer than `_STEP` widths and inside the box; True if d was kept."""
-    whole = True
-    for p in range(theta.size):
-        bound = p % 2
-        longest = _STEP * math.hypot(element, GAUSSIAN_FWHM * theta[p - bound + 1])
-        value = theta[p] + max(-longest, min(longest, d[p]))
-        trial[p] = max(low[bound], min(high[bound], value))
-        whole = whole and trial[p] == theta[p] + d[p]
-    return whole
-
-
-@njit(cache=True, nogil=True)
-def _last_step(theta, trial, d, lower, turned, amplitude):  # pragma: no cover - compiled
-    """Take a step too small to evaluate: the amplitudes follow to first order, -(F F^T)^-1 S d."""
-    shift = np.zeros(amplitude.size)
-    for p in range(theta.size):
-        theta[p] = trial[p]
-        for j in range(shift.size):
-            shift[j] += d[p] * turned[p, j]
-    backward(lower, shift.size, shift)
-    for j in range(shift.size):
-        amplitude[j] -= shift[j]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _search(model, theta, spaxel, t, sw, y, limits, waves, space, linear, cov):  # pragma: no cover
+def search(model, theta, spaxel, t, sw, y, limits, waves, space, linear, cov):  # pragma: no cover
     """Levenberg-Marquardt on one spectrum: chi2, evaluations, outcome; fills theta, linear, cov."""
     low, high = (limits[0], limits[2]), (limits[1], limits[3])
     rows, shares, _ = space
@@ -195,26 +95,31 @@ def _search(model, theta, spaxel, t, sw, y, limits, waves, space, linear, cov): 
     H, g, work, d = np.zeros((n, n)), np.zeros(n), np.empty((n, n)), np.zeros(n)
     trial, amplitude, trial_amplitude = np.empty(n), np.empty(m), np.empty(m)
     dropped, frozen = np.zeros(m, np.bool_), np.zeros(n, np.bool_)
-    yy, element = dot(y, y), _element(model, spaxel, t)
+    yy, width = dot(y, y), element(model, spaxel, t)
     fill(model, theta, spaxel, t, sw, waves, rows, shares)
     _cover(model, rows, shares, sw, dropped)
     chi2 = _project(model, rows, shares, y, yy, dropped, trial_lower, amplitude)
     if chi2 < 0.0 or np.all(dropped[: model[5].size]):
         return np.nan, 1, _SINGULAR
     damping, evaluations, accepted, held, done = 1e-3, 1, True, False, False
-    trial_chi2 = chi2
+    trial_chi2, before, whole, flat, stretch = chi2, np.inf, True, 1.0, 1.0
     while evaluations < limits[4]:
         if accepted:
             lower[:] = trial_lower
             slopes(model, theta, spaxel, t, sw, waves, space, amplitude)
             _derive(model, space, y, amplitude, lower, dropped, turned, H, g)
-            held = _freeze(theta, g, low, high, model[0] != SINC, frozen)
+            held = freeze(theta, g, low, high, model[0] != SINC, frozen)
+            frozen[:] = frozen | (np.diag(H) == 0.0)  # a group whose lines are all masked
             accepted = False
-        gain = _direction(H, g, frozen, damping, work, d)
+        gain = direction(H, g, frozen, damping, work, d)
         if gain >= 0.0:
-            whole = _limit(theta, d, element, low, high, trial)
-            if gain < TOLERANCE and whole and damping < 1.0:
-                _last_step(theta, trial, d, lower, turned, amplitude)
+            rate = min(gain / before, 0.9)  # what is left converges as a geometric series
+            last = gain * flat < TOLERANCE * (1.0 - rate) and damping <= 1.0
+            if not last:
+                d *= stretch
+            whole = limit(theta, d, width, model[0] != SINC, low, high, trial)
+            if last and whole:
+                last_step(theta, trial, d, lower, turned, amplitude, trial_amplitude)
                 chi2 -= gain
                 done = True
                 break
@@ -223,18 +128,32 @@ def _search(model, theta, spaxel, t, sw, y, limits, waves, space, linear, cov): 
             accepted = 0.0 <= trial_chi2 <= chi2 + 1e-9
         evaluations += 1
         if accepted:
-            theta[:], amplitude[:], chi2 = trial, trial_amplitude, trial_chi2
-            damping = max(damping * 0.1, 1e-9)
+            gained = chi2 - trial_chi2 if whole else np.inf
+            if whole and stretch == 1.0 and damping < 1e-3:
+                flat = stretch = flatness(gain, gained)
+            else:
+                stretch = 1.0
+            damping = relax(damping, H, d, gain, gained)
+            theta[:], amplitude[:], chi2, before = trial, trial_amplitude, trial_chi2, gain
         else:
-            damping = max(damping * 10.0, 1e-2)
+            damping, stretch = max(damping * 10.0, 1e-2), 1.0
             if damping > 1e8:
                 break
     outcome = (_AT_BOUND if held else 0) | (0 if done else _MAX_ITERATIONS)
-    if not _covariance(H, lower, turned, dropped, frozen, work, cov):
+    if not covariance(H, lower, turned, dropped, frozen, work, cov):
         outcome |= _SINGULAR
     for j in range(m):
         linear[j] = np.nan if dropped[j] else amplitude[j]
     return chi2, evaluations, outcome
+
+
+@njit(cache=True, nogil=True)
+def _determined(cov):  # pragma: no cover - compiled
+    """Count the parameters that the data determine."""
+    count = 0
+    for p in range(cov.shape[0]):
+        count += np.isfinite(cov[p, p])
+    return count
 
 
 @njit(cache=True, nogil=True)
@@ -274,11 +193,12 @@ def model_lines(theta, linear, model, t, scale, width, out):  # pragma: no cover
     for s in range(out.shape[0]):
         if model[0] != GAUSSIAN:
             turns(math.pi * (t[1] - t[0]) * scale[s] / width[s, 0], waves[0], waves[1])
-        fill(model, theta[s], (scale[s], width[s]), t, weight, waves, rows, shares)
-        out[s] = 0.0
+        known = np.where(np.isfinite(theta[s]), theta[s], 1.0)
+        fill(model, known, (scale[s], width[s]), t, weight, waves, rows, shares)
+        out[s] = np.nan if np.isnan(theta[s]).all() else 0.0
         for k in range(rows.shape[0]):
             peak = linear[s, model[3][k]] * shares[k]
-            if np.isfinite(peak):
+            if np.isfinite(peak + theta[s, 2 * model[5][model[3][k]]]):
                 for i in range(t.size):
                     out[s, i] += peak * rows[k, i]
 
@@ -312,7 +232,7 @@ def fit_all(spectra, model, t, basis, limits, out):  # pragma: no cover - compil
                 turns(step, cosine, sine)
                 last = step
         theta[:] = start[s]
-        chi2, evaluations, outcome = _search(
+        chi2, evaluations, outcome = search(
             model,
             theta,
             (scale[s], width[s]),
@@ -328,4 +248,7 @@ def fit_all(spectra, model, t, basis, limits, out):  # pragma: no cover - compil
         scalars[s, 0], scalars[s, 2], scalars[s, 3] = chi2, evaluations, outcome
         scalars[s, 4] = _flat_chi2(rows[lines:], y)
         if not outcome & _SINGULAR:
-            out_theta[s] = theta
+            for p in range(theta.size):
+                if np.isfinite(out_covariance[s, p, p]) or (model[0] == SINC and p % 2 == 1):
+                    out_theta[s, p] = theta[p]
+            scalars[s, 1] = used - _determined(out_covariance[s])

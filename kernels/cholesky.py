@@ -7,10 +7,10 @@ import math
 
 from numba import njit
 
-from .profile import FAST_MATH
+from .profile import BORROWING, FAST_MATH
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(**BORROWING, fastmath=FAST_MATH)
 def factor(matrix, n):  # pragma: no cover - compiled
     """Replace the lower triangle of `matrix` by its Cholesky factor; False if not positive."""
     for j in range(n):
@@ -30,7 +30,7 @@ def factor(matrix, n):  # pragma: no cover - compiled
     return True
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(**BORROWING, fastmath=FAST_MATH)
 def forward(lower, n, vector):  # pragma: no cover - compiled
     """Solve L z = vector in place."""
     for i in range(n):
@@ -40,7 +40,7 @@ def forward(lower, n, vector):  # pragma: no cover - compiled
         vector[i] = total / lower[i, i]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH)
+@njit(**BORROWING, fastmath=FAST_MATH)
 def backward(lower, n, vector):  # pragma: no cover - compiled
     """Solve L^T z = vector in place."""
     for i in range(n - 1, -1, -1):
@@ -48,3 +48,24 @@ def backward(lower, n, vector):  # pragma: no cover - compiled
         for k in range(i + 1, n):
             total -= lower[k, i] * vector[k]
         vector[i] = total / lower[i, i]
+
+
+@njit(**BORROWING, fastmath=FAST_MATH)
+def invert(lower, n, inverse):  # pragma: no cover - compiled
+    """Fill `inverse` with the inverse of L L^T; its lower triangle holds L^-1 on the way."""
+    for j in range(n):
+        inverse[j, j] = 1.0 / lower[j, j]
+        for i in range(j):
+            total = 0.0
+            for k in range(i, j):
+                total += lower[j, k] * inverse[k, i]
+            inverse[j, i] = -total * inverse[j, j]
+    for i in range(n):
+        for j in range(i + 1):
+            total = 0.0
+            for k in range(i, n):
+                total += inverse[k, i] * inverse[k, j]
+            inverse[j, i] = total
+    for i in range(n):
+        for j in range(i):
+            inverse[i, j] = inverse[j, i]

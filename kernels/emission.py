@@ -150,20 +150,12 @@ def tie(
     Raises
     ------
     ValueError
-        If a group names an absent line or one twice, or a fixed ratio crosses two groups.
+        If a group names an absent line, one twice or none, or if a ratio is not positive, crosses
+        two groups, or fixes what another ratio fixes.
     """
     names = tuple(rest)
     member = _membership(names, groups)
-    leader = {name: (name, 1.0) for name in names}
-    for (strong, weak), value in (ratios or {}).items():
-        if strong not in rest or weak not in rest:
-            continue
-        if member[strong] != member[weak]:
-            raise ValueError(f"{strong}/{weak} = {value} ties two kinematic groups; free the ratio")
-        if value <= 0:
-            raise ValueError(f"{strong}/{weak} = {value} is not positive; give a ratio above 0")
-        head, factor = leader[strong]
-        leader[weak] = (head, factor / value)
+    leader = _leaders(names, member, ratios or {})
     heads = [name for name in names if leader[name][0] == name]
     return Emission(
         names=names,
@@ -177,9 +169,39 @@ def tie(
     )
 
 
+def _leaders(
+    names: Sequence[str], member: Mapping[str, int], ratios: Mapping[tuple[str, str], float]
+) -> dict[str, tuple[str, float]]:
+    """Lead of each line, and the line's flux over that of its lead."""
+    above: dict[str, tuple[str, float]] = {}
+    for (strong, weak), value in ratios.items():
+        if strong not in names or weak not in names:
+            continue
+        if member[strong] != member[weak]:
+            raise ValueError(f"{strong}/{weak} = {value} ties two kinematic groups; free the ratio")
+        if not value > 0:
+            raise ValueError(f"{strong}/{weak} = {value} is not positive; give a ratio above 0")
+        if weak in above:
+            raise ValueError(f"{weak} is tied to {above[weak][0]} and to {strong}; keep one")
+        above[weak] = strong, 1.0 / value
+    leader = {}
+    for name in names:
+        chain, factor = [name], 1.0
+        while chain[-1] in above:
+            strong, step = above[chain[-1]]
+            if strong in chain:
+                raise ValueError(f"ratios lead from {strong} back to {strong}; free one")
+            chain.append(strong)
+            factor *= step
+        leader[name] = chain[-1], factor
+    return leader
+
+
 def _membership(names: Sequence[str], groups: Sequence[Sequence[str]]) -> dict[str, int]:
     member: dict[str, int] = {}
     for index, group in enumerate(groups):
+        if not group:
+            raise ValueError(f"group {index + 1} names no line; drop it")
         for name in group:
             if name not in names:
                 raise ValueError(f"group {index + 1} names {name}, which is not fitted; drop it")

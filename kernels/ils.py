@@ -93,8 +93,8 @@ def _closed(u: Array, a: Array) -> Array:
 
 def _series(u: Array, a: Array) -> Array:
     """I(u, a) / I(0, a) to a^4, with int_0^1 t^2 cos ut and t^4 cos ut by spherical Bessels."""
-    q = a * a
-    j0, j2, j4 = (spherical_jn(n, np.abs(u)) for n in (0, 2, 4))
+    q, u = a * a, np.maximum(np.abs(u), 1e-100)  # scipy's j_n is NaN at denormal numbers
+    j0, j2, j4 = (spherical_jn(n, u) for n in (0, 2, 4))
     second = j0 / 3 - 2 * j2 / 3  # t^2 = P0/3 + 2 P2/3;  int_0^1 P_n cos ut = (-1)^(n/2) j_n
     fourth = j0 / 5 - 4 * j2 / 7 + 8 * j4 / 35
     return (j0 - q * second + q * q / 2 * fourth) / (1 - q / 3 + q * q / 10)

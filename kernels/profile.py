@@ -3,16 +3,21 @@
 The same shapes as `ils.py`, written for a loop that the compiler can vectorise:
 
 - cos u and sin u on a uniform grid come from angle addition, not from a call per channel;
-- exp(-b^2) is computed only where it is not zero to rounding;
-- Faddeeva's w is Weideman's rational series with 24 terms (Weideman 1994, SIAM J. Numer. Anal. 31,
-  1497, eq. 38) near the line and its five-term continued fraction (Abramowitz & Stegun 7.1.15)
-  where |z| > 9: only where a line is are terms many, so their number costs little.
+- exp(-b^2) runs by a recurrence outwards from the line and only where it is not zero to rounding;
+- in the wings the profile is the series that integrating by parts gives at the end t = 1,
+
+      I(u, a) = sin u (E - E'' / u^2 + ...) / u + cos u (E' - E''' / u^2 + ...) / u^2,
+
+  E = exp(-a^2 t^2), to twelve terms, which nothing cancels even for an unbroadened line;
+- near the line it takes Faddeeva's w, by Weideman's rational series with 24 terms (Weideman 1994,
+  SIAM J. Numer. Anal. 31, 1497, eq. 38): only there are terms many, so their number costs little.
 
 Derivatives follow from the profile itself. With I and u, a of `ils.py` and q = a^2,
 
     dI/du = (exp(-q) sin u - u I) / 2q,   dI/dq = (exp(-q) cos u - I - u dI/du) / 2q.
 
-Everything here is in units of the caller's grid and holds for one spectrum and one line.
+Everything here is in units of the caller's grid and holds for one spectrum and one line. Loops over
+part of the channels count from zero: an index that might be negative would not be vectorised.
 """
 
 import math
@@ -28,11 +33,16 @@ SINCGAUSS: Final = 2
 # What lets a loop be vectorised and still lets NaN be NaN.
 FAST_MATH: Final = {"reassoc", "contract", "arcp", "nsz"}
 
+# How functions are compiled that allocate nothing: the references to the arrays they are handed
+# are not counted, which would cost more than some of them do.
+BORROWING: Final = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+
 _TERMS = 24
-_CONTINUED_FRACTION = 81.0  # |z|^2 beyond which the continued fraction holds to 1e-11
+_VANISHING = 1e-14  # of exp(-a^2): such a line is broad enough to have no wings
 _SQRT_PI = math.sqrt(math.pi)
-_INV_SQRT_PI = 1.0 / _SQRT_PI
+INV_SQRT_PI = 1.0 / _SQRT_PI
 _REACH = 6.5  # standard deviations; beyond, a Gaussian is below 7e-10
+_GAUSSIAN_REACH = 6.2  # of b: exp(-b^2) is 2e-17
 
 
 def _weideman() -> tuple[float, tuple[float, ...]]:
@@ -61,7 +71,7 @@ def _two(high, low, twice, square, c, d):  # pragma: no cover - compiled
 
 @njit(inline="always", fastmath=FAST_MATH)
 def _faddeeva_near(x, y):  # pragma: no cover - compiled
-    """w(x + iy) for |z| < 9 by Weideman's series, real and imaginary part."""
+    """w(x + iy) by Weideman's series, real and imaginary part."""
     down = _SCALE + y
     norm = 1.0 / (down * down + x * x)
     inv_re = down * norm  # 1 / (L - iz)
@@ -82,21 +92,9 @@ def _faddeeva_near(x, y):  # pragma: no cover - compiled
     high, low = _two(high, low, twice, square, _C[20], _C[21])
     high, low = _two(high, low, twice, square, _C[22], _C[23])
     p_re, p_im = high * z_re + low, high * z_im
-    re = 2.0 * (p_re * inv_re - p_im * inv_im) + _INV_SQRT_PI
+    re = 2.0 * (p_re * inv_re - p_im * inv_im) + INV_SQRT_PI
     im = 2.0 * (p_re * inv_im + p_im * inv_re)
     return re * inv_re - im * inv_im, re * inv_im + im * inv_re
-
-
-@njit(inline="always", fastmath=FAST_MATH)
-def _faddeeva_far(x, y):  # pragma: no cover - compiled
-    """w(x + iy) for |z| > 9: i/sqrt(pi) (z^4 - 4.5 z^2 + 2) / (z (z^4 - 5 z^2 + 3.75))."""
-    sq_re, sq_im = x * x - y * y, 2.0 * x * y
-    qu_re, qu_im = sq_re * sq_re - sq_im * sq_im, 2.0 * sq_re * sq_im
-    n_re, n_im = qu_re - 4.5 * sq_re + 2.0, qu_im - 4.5 * sq_im
-    e_re, e_im = qu_re - 5.0 * sq_re + 3.75, qu_im - 5.0 * sq_im
-    d_re, d_im = x * e_re - y * e_im, x * e_im + y * e_re
-    norm = _INV_SQRT_PI / (d_re * d_re + d_im * d_im)
-    return -(n_im * d_re - n_re * d_im) * norm, (n_re * d_re + n_im * d_im) * norm
 
 
 @njit(inline="always")
@@ -105,48 +103,115 @@ def _between(value, high):  # pragma: no cover - compiled
     return max(0, min(high, value))
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH, error_model="numpy")
+@njit(**BORROWING, fastmath=FAST_MATH)
 def turns(step, cosine, sine):  # pragma: no cover - compiled
-    """Fill cos(i step) and sin(i step) for every channel i by rotation, renewed every 64."""
-    c1, s1 = math.cos(step), math.sin(step)
-    for start in range(0, cosine.size, 64):
-        c, s = math.cos(start * step), math.sin(start * step)
-        for i in range(start, min(start + 64, cosine.size)):
-            cosine[i], sine[i] = c, s
-            c, s = c * c1 - s * s1, s * c1 + c * s1
+    """Fill cos(i step) and sin(i step) for every channel i by rotations, which grow with i."""
+    n = cosine.size
+    turn_c, turn_s = math.cos(step), math.sin(step)
+    c, s = 1.0, 0.0
+    for i in range(min(8, n)):
+        cosine[i], sine[i] = c, s
+        c, s = c * turn_c - s * turn_s, s * turn_c + c * turn_s
+    turn_c, turn_s = c, s
+    for i in range(min(56, n - 8)):
+        c, s = cosine[i], sine[i]
+        cosine[i + 8], sine[i + 8] = turn_c * c - turn_s * s, turn_s * c + turn_c * s
+    for _ in range(3):
+        turn_c, turn_s = turn_c * turn_c - turn_s * turn_s, 2.0 * turn_c * turn_s
+    for i in range(n - 64):
+        c, s = cosine[i], sine[i]
+        cosine[i + 64], sine[i + 64] = turn_c * c - turn_s * s, turn_s * c + turn_c * s
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH, error_model="numpy")
-def sincgauss_row(u0, du, a, waves, weight, f):  # pragma: no cover - compiled
-    """Fill f with the weighted profile on channels u0 + i du; `waves` holds the `turns` of du."""
-    n = f.size
-    cosine, sine = waves
-    c0, s0 = math.cos(u0), math.sin(u0)
-    q = a * a
-    peak = 1.0 / math.erf(a)
-    turning = -math.exp(-q) * peak
+@njit(inline="always", fastmath=FAST_MATH)
+def _end_series(q, first):  # pragma: no cover - compiled
+    """Give the derivatives of exp(-q t^2) at t = 1, times first / exp(-q): E' = -2q E, ..."""
+    twice = -2.0 * q
+    e1 = twice * first
+    e2 = twice * (e1 + first)
+    e3 = twice * (e2 + 2.0 * e1)
+    e4 = twice * (e3 + 3.0 * e2)
+    e5 = twice * (e4 + 4.0 * e3)
+    e6 = twice * (e5 + 5.0 * e4)
+    e7 = twice * (e6 + 6.0 * e5)
+    e8 = twice * (e7 + 7.0 * e6)
+    e9 = twice * (e8 + 8.0 * e7)
+    e10 = twice * (e9 + 9.0 * e8)
+    return first, e1, e2, e3, e4, e5, e6, e7, e8, e9, e10, twice * (e10 + 10.0 * e9)
+
+
+@njit(**BORROWING, fastmath=FAST_MATH)
+def _wing(u0, du, turn, series, waves, weight, f, start, count):  # pragma: no cover - compiled
+    """Fill `count` channels of a wing."""
+    start = max(start, 0)
+    (cosine, sine), (c0, s0) = waves, turn
+    e0, e1, e2, e3, e4, e5, e6, e7, e8, e9, e10, e11 = series
+    for j in range(count):
+        i = start + j
+        c, s = c0 * cosine[i] - s0 * sine[i], s0 * cosine[i] + c0 * sine[i]
+        r = 1.0 / (u0 + du * i)
+        v = -r * r
+        odd = e0 + v * (e2 + v * (e4 + v * (e6 + v * (e8 + v * e10))))
+        even = e1 + v * (e3 + v * (e5 + v * (e7 + v * (e9 + v * e11))))
+        f[i] = weight[i] * r * (s * odd + r * c * even)
+
+
+@njit(**BORROWING, fastmath=FAST_MATH)
+def _core(u0, du, turn, a, peak, waves, weight, f, start, count):  # pragma: no cover - compiled
+    """Fill `count` channels about the line, but for the Gaussian."""
+    start = max(start, 0)
+    (cosine, sine), (c0, s0) = waves, turn
     half = 0.5 / a
-    centre = int(-u0 / du)
-    reach = 0
-    if q < _CONTINUED_FRACTION:
-        reach = int(2.0 * a * math.sqrt(_CONTINUED_FRACTION - q) / du) + 2
-    near, far = _between(centre - reach, n) & ~7, _between((centre + reach + 9) & ~7, n)
-    for start, stop in ((0, near), (far, n)):
-        for i in range(start, stop):
-            re, im = _faddeeva_far((u0 + du * i) * half, a)
-            c, s = c0 * cosine[i] - s0 * sine[i], s0 * cosine[i] + c0 * sine[i]
-            f[i] = turning * weight[i] * (c * re - s * im)
-    for i in range(near, far):
+    for j in range(count):
+        i = start + j
         re, im = _faddeeva_near((u0 + du * i) * half, a)
         c, s = c0 * cosine[i] - s0 * sine[i], s0 * cosine[i] + c0 * sine[i]
-        f[i] = turning * weight[i] * (c * re - s * im)
-    reach = int(12.0 * a / du) + 1  # b = 6: exp(-36)
-    for i in range(_between(centre - reach, n), _between(centre + reach + 2, n)):
-        b = (u0 + du * i) * half
-        f[i] += peak * weight[i] * math.exp(-b * b)
+        f[i] = peak * weight[i] * (s * im - c * re)
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH, error_model="numpy")
+@njit(**BORROWING, fastmath=FAST_MATH)
+def _add_gaussian(u0, du, a, peak, weight, f):  # pragma: no cover - compiled
+    """Add peak exp(-b^2), b = u / 2a, with b_(i+1)^2 - b_i^2 = h (2 b_i + h) on a uniform grid."""
+    centre, reach = int(0.5 - u0 / du), int(2.0 * _GAUSSIAN_REACH * a / du) + 1
+    low, high = _between(centre - reach, f.size), _between(centre + reach + 2, f.size)
+    if low == high:
+        return
+    top = max(low, min(high - 1, centre))
+    h = 0.5 * du / a
+    b, shrink = (u0 + du * top) * 0.5 / a, math.exp(-2.0 * h * h)
+    left = right = peak * math.exp(-b * b)
+    step = math.exp(-h * (2.0 * b + h))
+    for i in range(top, high):
+        f[i] += weight[i] * right
+        right *= step
+        step *= shrink
+    step = math.exp(h * (2.0 * b - h))
+    for i in range(top - 1, low - 1, -1):
+        left *= step
+        step *= shrink
+        f[i] += weight[i] * left
+
+
+@njit(**BORROWING, fastmath=FAST_MATH)
+def sincgauss_row(u0, du, a, waves, weight, f):  # pragma: no cover - compiled
+    """Fill f with the weighted profile on channels u0 + i du; `waves` holds the `turns` of du."""
+    n, q = f.size, a * a
+    edge, peak = math.exp(-q), 1.0 / math.erf(a)
+    if edge > _VANISHING:
+        turn = math.cos(u0), math.sin(u0)
+        # Here the twelfth term is below 1e-11: it is largest where a^2 is 12.
+        centre, reach = int(-u0 / du), int(min(21.0 * a + 0.7, 43.0) / du) + 1
+        near, far = _between(centre - reach, n) & ~7, _between((centre + reach + 9) & ~7, n)
+        series = _end_series(q, 2.0 * a * INV_SQRT_PI * edge * peak)
+        _wing(u0, du, turn, series, waves, weight, f, 0, near)
+        _wing(u0, du, turn, series, waves, weight, f, far, n - far)
+        _core(u0, du, turn, a, edge * peak, waves, weight, f, near, far - near)
+    else:
+        f[:] = 0.0
+    _add_gaussian(u0, du, a, peak, weight, f)
+
+
+@njit(**BORROWING, fastmath=FAST_MATH)
 def sincgauss_slope(u0, du, a, waves, chain, weight, f, m_v, m_b):  # pragma: no cover - compiled
     """Add the derivatives of a line whose weighted profile is `f` to m_v and m_b.
 
@@ -156,7 +221,7 @@ def sincgauss_slope(u0, du, a, waves, chain, weight, f, m_v, m_b):  # pragma: no
     cosine, sine = waves
     c0, s0 = math.cos(u0), math.sin(u0)
     q = a * a
-    edge = 2.0 * a * _INV_SQRT_PI * math.exp(-q) / math.erf(a)  # exp(-q) / I(0, a)
+    edge = 2.0 * a * INV_SQRT_PI * math.exp(-q) / math.erf(a)  # exp(-q) / I(0, a)
     shrink = 0.5 / q
     norm_q = (edge - 1.0) * shrink  # d ln I(0, a) / dq
     u_v, q_v, q_b = chain
@@ -169,33 +234,33 @@ def sincgauss_slope(u0, du, a, waves, chain, weight, f, m_v, m_b):  # pragma: no
         m_b[i] += by_q * q_b
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH, error_model="numpy")
+@njit(**BORROWING, fastmath=FAST_MATH)
 def sinc_row(u0, du, waves, weight, f):  # pragma: no cover - compiled
     """Fill f with the weighted sinc on channels u0 + i du."""
     cosine, sine = waves
     c0, s0 = math.cos(u0), math.sin(u0)
     for i in range(f.size):
         u = u0 + du * i
-        value = 1.0 - u * u / 6.0
-        if abs(u) > 1e-4:
+        value = 1.0 - u * u * (1.0 / 6.0 - u * u / 120.0)
+        if abs(u) > 1e-2:
             value = (s0 * cosine[i] + c0 * sine[i]) / u
         f[i] = weight[i] * value
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH, error_model="numpy")
+@njit(**BORROWING, fastmath=FAST_MATH)
 def sinc_slope(u0, du, waves, u_v, weight, f, m_v):  # pragma: no cover - compiled
     """Add the derivative by velocity of a sinc whose weighted profile is `f`."""
     cosine, sine = waves
     c0, s0 = math.cos(u0), math.sin(u0)
     for i in range(f.size):
         u = u0 + du * i
-        slope = -weight[i] * u / 3.0
-        if abs(u) > 1e-4:
+        slope = -weight[i] * u * (1.0 / 3.0 - u * u / 30.0)
+        if abs(u) > 1e-2:
             slope = (weight[i] * (c0 * cosine[i] - s0 * sine[i]) - f[i]) / u
         m_v[i] += slope * u_v
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH, error_model="numpy")
+@njit(**BORROWING, fastmath=FAST_MATH)
 def gaussian_row(t, centre, sigma, weight, f):  # pragma: no cover - compiled
     """Fill f with the weighted Gaussian at coordinates `t`, zero beyond 6.5 sigma."""
     f[:] = 0.0
@@ -207,7 +272,7 @@ def gaussian_row(t, centre, sigma, weight, f):  # pragma: no cover - compiled
         f[i] = weight[i] * math.exp(-0.5 * d * d)
 
 
-@njit(cache=True, nogil=True, fastmath=FAST_MATH, error_model="numpy")
+@njit(**BORROWING, fastmath=FAST_MATH)
 def gaussian_slope(t, centre, sigma, chain, f, m_v, m_b):  # pragma: no cover - compiled
     """Add the derivatives of a Gaussian whose weighted profile is `f` to m_v and m_b.
 

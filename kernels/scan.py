@@ -161,9 +161,10 @@ class SharedScan:
         flat -= orthonormal @ (orthonormal.T @ flat)
         stacked = flat.reshape(channels, nodes, columns).transpose(1, 2, 0)
         gram = stacked @ stacked.transpose(0, 2, 1)
-        # A column without channels gets a weight that keeps its amplitude at zero.
+        # A column or node without channels gets a weight that keeps its amplitude at zero.
         diagonal = np.einsum("njj->nj", gram)
-        diagonal += 1e-9 * diagonal.max(axis=1, keepdims=True)
+        least = 1e-6 * diagonal.max()
+        diagonal += 1e-9 * np.maximum(diagonal.max(axis=1, keepdims=True), least)
         lower = np.linalg.cholesky(gram).astype(np.float64)
         z = np.linalg.solve(lower, stacked)
         projector = np.ascontiguousarray(z.transpose(2, 0, 1).reshape(channels, -1))
@@ -183,13 +184,14 @@ class SharedScan:
         -------
         Seeds
         """
-        out = np.full((6, data.shape[0]), np.nan)
+        out = np.full((data.shape[0], 6), np.nan)
         grid = _grid(self.scan)
         for first in range(0, data.shape[0], _BLOCK):
             rows = slice(first, first + _BLOCK)
-            scaled = (data[rows] / noise[rows, None]).astype(np.float32)
-            pick_shared(scaled @ self.projector, self.lower, grid, out[:, rows])
-        return Seeds(*out)
+            known = np.where(noise[rows] > 0, noise[rows], np.nan)
+            scaled = (data[rows] / known[:, None]).astype(np.float32)
+            pick_shared(scaled @ self.projector, self.lower, grid, out[rows])
+        return Seeds(*np.ascontiguousarray(out.T))
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +239,7 @@ class WeightedScan:
         -------
         Seeds
         """
-        out = np.full((6, data.shape[0]), np.nan)
+        out = np.full((data.shape[0], 6), np.nan)
         flat = self.scan.profile.reshape(self.scan.profile.shape[0], -1)
         grid, columns = _grid(self.scan), self.scan.profile.shape[2]
         for first in range(0, data.shape[0], _BLOCK):
@@ -251,9 +253,9 @@ class WeightedScan:
                 (flattened @ flat, (w * w) @ self.products, (w * w) @ self.squares),
                 (columns, self.scan.basis.shape[1]),
                 grid,
-                out[:, rows],
+                out[rows],
             )
-        return Seeds(*out)
+        return Seeds(*np.ascontiguousarray(out.T))
 
 
 def _without_continuum(

@@ -1,4 +1,4 @@
-"""Scatter of the channels of a spectrum that hold no light, compiled: it is asked of every spaxel."""
+"""Scatter of the channels of a spectrum that hold no light: asked of every spaxel, so compiled."""
 
 import numpy as np
 from numba import njit

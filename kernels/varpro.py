@@ -14,10 +14,13 @@ H is the Schur complement of the full normal matrix, so a step is that of the fu
     cov(theta) = H^-1,   cov(A, theta) = -(F F^T)^-1 S cov(theta),
     cov(A) = (F F^T)^-1 + (F F^T)^-1 S cov(theta) S^T (F F^T)^-1
 
-is the complete covariance. A step whose expected gain in chi2 is below `TOLERANCE` is taken to
-first order (A with it) and ends the search. A parameter at a bound whose gradient points outwards
-stays there. Amplitudes are free in sign. The compiled loop releases the interpreter's lock and
-treats each spectrum alone: results depend neither on threads nor on neighbours.
+is the complete covariance. H leaves out the residual's curvature: where a step gains less than half
+of its promise, lambda makes up for it; where it gains more than that, the valley is flatter than H
+and the next step is stretched. A step whose expected gain in chi2, with that of the geometric
+series that follows, is below `TOLERANCE` is taken to first order (A with it) and ends the search.
+A parameter at a bound whose gradient points outwards stays there. Amplitudes are free in sign.
+The compiled loop releases the interpreter's lock and treats each spectrum alone: results depend
+neither on threads nor on neighbours.
 """
 
 from dataclasses import dataclass
@@ -31,6 +34,8 @@ from ._varpro import fit_all, model_lines
 from .emission import Continuum, Emission, Shape
 
 Array = NDArray[np.float64]
+
+_LEAST = 0.1  # of a broadening [km/s]: at zero the derivatives of a sincgauss are 0 / 0
 
 
 class Outcome(IntFlag):
@@ -77,7 +82,9 @@ class Fit:
     """Parameters of each spectrum; NaN where there is none.
 
     `linear` holds the columns' amplitudes, then the continuum's terms; the covariance is ordered
-    v_1, b_1, v_2, b_2, ..., then as `linear`. A column all of whose channels are masked has NaN.
+    v_1, b_1, v_2, b_2, ..., then as `linear`. A column all of whose channels are masked has NaN,
+    and so has a group of nothing but such columns. The broadening of a sinc stays where it started
+    and has no variance.
     """
 
     velocity: Array  # (spaxel, group) [km/s]
@@ -117,7 +124,7 @@ def fit(
     start : (velocity, broadening), each of shape (spaxel, group)
         First guess [km/s]; clipped to the box.
     bounds : Bounds
-        Box of velocity and broadening.
+        Box of velocity and broadening; a broadening is never below 0.1 km/s.
     iterations : int
         Model evaluations before the search gives up with MAX_ITERATIONS.
 
@@ -131,9 +138,8 @@ def fit(
         If shapes disagree, or the axis is not what the line shape needs.
     """
     spaxels = data.shape[0]
-    _check(data, weight, emission, geometry, start)
-    theta = np.stack(start, axis=-1, dtype=np.float64)
-    theta = np.clip(theta, *np.transpose(bounds)).reshape(spaxels, 2 * emission.groups)
+    check(data, weight, emission, geometry, start)
+    bounds, theta = boxed(start, bounds)
     linear_size = emission.columns + continuum.terms
     size = 2 * emission.groups + linear_size
     out_theta = np.full((spaxels, 2 * emission.groups), np.nan)
@@ -142,7 +148,7 @@ def fit(
     scalars = np.full((spaxels, 5), np.nan)
     fit_all(
         (_plain(data), _plain(weight), theta, _plain(geometry.scale), _plain(geometry.width)),
-        _packed(emission),
+        packed(emission),
         _plain(geometry.coordinate),
         continuum.rows(geometry.coordinate),
         (*map(float, (*bounds.velocity, *bounds.broadening)), int(iterations)),
@@ -162,7 +168,14 @@ def fit(
     )
 
 
-def _check(
+def boxed(start: tuple[Array, Array], bounds: Bounds) -> tuple[Bounds, Array]:
+    """Box that is searched, and first guesses inside it, shape (spaxel, 2 group)."""
+    bounds = Bounds(bounds.velocity, (max(bounds.broadening[0], _LEAST), bounds.broadening[1]))
+    theta = np.clip(np.stack(start, axis=-1, dtype=np.float64), *np.transpose(bounds))
+    return bounds, theta.reshape(len(theta), 2 * start[0].shape[1])
+
+
+def check(
     data: NDArray[np.floating],
     weight: NDArray[np.floating],
     emission: Emission,
@@ -216,14 +229,14 @@ def lines_at(fit: Fit, emission: Emission, geometry: Geometry) -> Array:
     Returns
     -------
     ndarray, shape (spaxel, channel)
-        NaN where a spectrum has no fit.
+        NaN where a spectrum has no fit; lines whose channels were masked are left out.
     """
     theta = np.stack([fit.velocity, fit.broadening], axis=-1).reshape(len(fit.chi2), -1)
     out = np.empty((len(fit.chi2), geometry.coordinate.size))
     model_lines(
         theta,
         fit.linear,
-        _packed(emission),
+        packed(emission),
         _plain(geometry.coordinate),
         _plain(geometry.scale),
         _plain(geometry.width),
@@ -232,7 +245,7 @@ def lines_at(fit: Fit, emission: Emission, geometry: Geometry) -> Array:
     return out
 
 
-def _packed(emission: Emission) -> tuple:
+def packed(emission: Emission) -> tuple:
     """Give the model as the compiled loops take it."""
     return (
         int(emission.shape),

@@ -19,8 +19,8 @@ from .values import format_bytes
 # What malloc and the interpreter take beyond what is counted.
 _SLACK = 0.9
 _LARGEST, _SMALLEST = 4096, 64
-# One batch takes about a fiftieth of the bound, so that dozens of threads fit in.
-_SHARE = 48
+# One batch takes a dozenth of the bound: a few thousand spectra, so that classes are well filled.
+_SHARE = 12
 # The view, the table's writer and the threads themselves, loaded after the base is measured.
 _LATER = 48 * 2**20
 # A run of fewer batches would leave threads idle and show no progress.

@@ -46,6 +46,18 @@ class NoiseChoice:
         return (wavenumber < self.band[0]) | (wavenumber > self.band[1])
 
 
+def contiguous(channels: NDArray[np.bool_]) -> list[slice]:
+    """Stretches of a mask that are true."""
+    edges = np.flatnonzero(np.diff(np.r_[False, channels, False].astype(np.int8)))
+    return [slice(int(low), int(high)) for low, high in edges.reshape(-1, 2)]
+
+
+def take(array: NDArray, rows: NDArray[np.int64], channels: NDArray[np.bool_]) -> NDArray:
+    """Copy some channels of some spaxels, and no others on the way."""
+    runs = contiguous(channels)
+    return array[rows, runs[0]] if len(runs) == 1 else array[rows][:, channels]
+
+
 def choose_noise(header: CubeHeader, model: SpectralModel, asked: str) -> NoiseChoice:
     """Take the noise asked for, or with "auto" the best the cube allows.
 
@@ -93,8 +105,7 @@ def rough_noise(spectra: NDArray[np.floating]) -> Array:
 def weights(batch: SpectralBatch, rows: NDArray, channels: NDArray[np.bool_]) -> NDArray:
     """One over the standard deviation from the cube's variance, zero where a channel is bad."""
     assert batch.variance is not None
-    variance = batch.variance[rows][:, channels]
-    data = batch.data[rows][:, channels]
+    variance, data = (take(array, rows, channels) for array in (batch.variance, batch.data))
     good = np.isfinite(data) & np.isfinite(variance) & (variance > 0)
     return np.where(good, 1.0 / np.sqrt(np.where(good, variance, 1.0), dtype=np.float64), 0.0)
 

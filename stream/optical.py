@@ -18,12 +18,15 @@ from ..io.records import BatchKey, CubeHeader, SpectralBatch
 from ..io.results import arrow_schema, optical_columns
 from ..kernels import scan, varpro
 from ..kernels.axis import SPEED_OF_LIGHT
+from ..kernels.scatter import scatter
+from ..models.fit_graph import Fitter
 from .config import OpticalConfig
 from .noise import (
     choose_noise,
+    contiguous,
     even_weights,
     rough_noise,
-    scatter,
+    take,
     typical_noise,
     weights,
 )
@@ -35,7 +38,7 @@ Array = NDArray[np.float64]
 
 _SCALE_CLASS = 1e-3  # a class' scan reaches this far (300 km/s) beyond the velocity range
 _WIDTH_CLASS = 1e-2  # seeds tell no difference in width below this
-_WINGS_SNR = 5.0  # fainter lines leave nothing to be seen in the dark channels
+_WINGS_SNR = 20.0  # the wings of fainter lines raise the scatter of dark channels below 0.1 %
 _ROUGH = 3.0  # residuals over the scatter of neighbours: a good fit has up to 1.3
 _Scan = TypeVar("_Scan", scan.SharedScan, scan.WeightedScan)
 
@@ -85,6 +88,8 @@ class OpticalRecipe:
         Of the cube.
     config : OpticalConfig
         What the user asked for.
+    fitter : Fitter
+        What fits a batch: the compiled loops, or a graph on a device.
 
     Raises
     ------
@@ -92,9 +97,12 @@ class OpticalRecipe:
         If header and options do not fit together.
     """
 
-    def __init__(self, header: CubeHeader, config: OpticalConfig) -> None:
+    def __init__(
+        self, header: CubeHeader, config: OpticalConfig, fitter: Fitter = varpro.fit
+    ) -> None:
         self.model = build_model(header, config)
         self.noise = choose_noise(header, self.model, config.noise)
+        self.fitter = fitter
         emission = self.model.emission
         self.notes = self.model.notes
         self.schema = arrow_schema(
@@ -114,8 +122,9 @@ class OpticalRecipe:
     def spaxel_work_nbytes(self) -> int:
         """Memory the fit of one spaxel takes beside its batch [bytes]."""
         channels = int(self.model.coordinate.size)
+        fitted = int(np.count_nonzero(self.model.window_channels(1.0))) or channels
         parameters = self.model.emission.columns + self.model.continuum.terms + 2
-        return 8 * (6 * channels + 3 * parameters**2)
+        return 8 * (channels + 3 * fitted + 3 * parameters**2)
 
     def prepare(self) -> None:
         """Compile the kernels on a few spectra of the model itself."""
@@ -124,6 +133,9 @@ class OpticalRecipe:
         data = np.random.default_rng(0).normal(size=(4, channels)).astype(np.float32)
         variance = np.ones_like(data) if self.noise.kind == "variance" else None
         imaginary = data[::-1].copy() if self.noise.kind == "imaginary" else None
+        stretch = 1.03 if self.model.stretched else 1.0
+        lines = self.model.emission.rest / stretch
+        data[:2, np.searchsorted(self.model.coordinate, lines).clip(0, channels - 1)] += 100.0
         data[3, ::5] = np.nan
         index = np.arange(4, dtype=np.int32)
         key = BatchKey("warm-up", 0, 4)
@@ -158,7 +170,7 @@ class OpticalRecipe:
     def _fit_class(self, batch: SpectralBatch, members: "_Class") -> Fitted:
         """Fit spectra that share the tables of a scan."""
         rows = members.rows
-        data = batch.data[rows][:, members.channels]
+        data = take(batch.data, rows, members.channels)
         if self.noise.kind == "variance":
             weight = weights(batch, rows, members.channels)
             noise = typical_noise(weight)
@@ -166,7 +178,8 @@ class OpticalRecipe:
             noise = self._first_noise(batch, members, data)
             weight = even_weights(data, noise)
         seeds = self._seeds(members, data, weight)
-        fitted = fit_from_seeds(data, weight, self.model, members.geometry(self.model), seeds)
+        geometry = members.geometry(self.model)
+        fitted = fit_from_seeds(data, weight, self.model, geometry, seeds, self.fitter)
         fitted.noise = noise
         fitted.dropped = (weight == 0).any(axis=1)
         if self.noise.kind != "variance":
@@ -214,10 +227,10 @@ class OpticalRecipe:
         """Noise before the lines are known."""
         if self.noise.kind == "imaginary":
             assert batch.imaginary is not None
-            return scatter(batch.imaginary[members.rows][:, members.channels])
+            return scatter(batch.imaginary[members.rows], members.channels)
         if self.noise.kind == "band":
             dark = self.noise.dark_channels(self.model, members.stretch)
-            return scatter(batch.data[members.rows][:, dark])
+            return scatter(batch.data[members.rows], dark)
         return rough_noise(data)
 
     def _last_noise(self, batch: SpectralBatch, members: "_Class", fitted: Fitted) -> Array:
@@ -230,9 +243,13 @@ class OpticalRecipe:
         bright = np.flatnonzero(fitted.snr(self.model) > _WINGS_SNR)
         if self.noise.kind == "band" and bright.size:
             dark = self.noise.dark_channels(self.model, members.stretch)
-            everywhere = members.geometry(self.model, everywhere=True).part(bright)
-            lines = varpro.lines_at(fitted.part(bright).fit, self.model.emission, everywhere)
-            noise[bright] = scatter(batch.data[members.rows[bright]][:, dark] - lines[:, dark])
+            geometry = members.geometry(self.model, everywhere=True).part(bright)
+            fit = fitted.part(bright).fit
+            wings = np.zeros((bright.size, dark.size))
+            for run in contiguous(dark):
+                part = varpro.Geometry(geometry.coordinate[run], geometry.scale, geometry.width)
+                wings[:, run] = varpro.lines_at(fit, self.model.emission, part)
+            noise[bright] = scatter(batch.data[members.rows[bright]], dark, less=wings)
         return noise
 
     def explain(self, batch: SpectralBatch) -> Explained:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from ..io.errors import DeviceError, InputError
 from ..io.records import Area, CubeHeader
+from ..models.fit_graph import choose_fitter
 from ..models.session import DeviceMissingError, resolve_device
 from .budget import Cost
 from .config import RunConfig
@@ -83,7 +84,7 @@ def open_optical(config: RunConfig) -> Stage:
     from .optical import OpticalRecipe
 
     chosen = config.optical
-    provider = find_device(config.engine.device)
+    devices = find_devices(config.engine.device)
     reader = open_cube(config.input)
     try:
         mask = read_mask(chosen.mask, reader.header) if chosen.mask else None
@@ -92,7 +93,7 @@ def open_optical(config: RunConfig) -> Stage:
             return CubeSource(reader, batch=batch, region=chosen.region, mask=mask, bin=chosen.bin)
 
         whole = cut(4096)
-        recipe = OpticalRecipe(whole.header, chosen)
+        recipe = OpticalRecipe(whole.header, chosen, choose_fitter(devices))
     except BaseException:
         reader.close()
         raise
@@ -111,24 +112,29 @@ def open_optical(config: RunConfig) -> Stage:
         grain=grain,
         area=whole.area,
         header={**_plain(whole.header), "bin": chosen.bin, "area": str(whole.area)},
-        provider=f"numba on {provider}",
+        provider=provider_name(devices),
         notes=(*whole.header.notes, *recipe.notes),
         close=reader.close,
     )
 
 
-def find_device(spec: str) -> str:
-    """Name the device the fits run on.
+def find_devices(spec: str) -> tuple[str, ...]:
+    """Name the devices the fits run on.
 
     Raises
     ------
     DeviceError
-        If it is not there.
+        If one is not there.
     """
     try:
-        return ", ".join(resolve_device(spec))
+        return resolve_device(spec)
     except DeviceMissingError as error:
         raise DeviceError(str(error)) from error
+
+
+def provider_name(devices: tuple[str, ...]) -> str:
+    """Say what runs the fits, for the manifest and the live view."""
+    return "numba on cpu" if devices == ("cpu",) else f"onnxruntime on {', '.join(devices)}"
 
 
 def row_nbytes(schema: pa.Schema) -> int:

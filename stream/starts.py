@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels import scan, varpro
+from ..models.fit_graph import Fitter
 from .optical_rows import Fitted
 from .spectral_model import SpectralModel
 
@@ -26,6 +27,7 @@ def fit_from_seeds(
     model: SpectralModel,
     geometry: varpro.Geometry,
     seeds: scan.Seeds,
+    fitter: Fitter = varpro.fit,
 ) -> Fitted:
     """Fit each spectrum from its starts and keep the best.
 
@@ -38,6 +40,8 @@ def fit_from_seeds(
         Of the channels in `data`.
     seeds : scan.Seeds
         Velocities on the spaxels' own axes.
+    fitter : Fitter
+        What fits a batch.
 
     Returns
     -------
@@ -52,7 +56,7 @@ def fit_from_seeds(
             for value in (velocity, broadening)
         )
         part = geometry if rows is everyone else geometry.part(rows)
-        found = varpro.fit(
+        found = fitter(
             data if rows is everyone else data[rows],
             weight if rows is everyone else weight[rows],
             model.emission,

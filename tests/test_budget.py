@@ -13,7 +13,7 @@ def test_the_batch_follows_from_the_bound_and_the_cube():
     assert choose_batch(2 * GIB, COST, 4_000_000) == 4096
     assert choose_batch(2 * GIB, COST, 4096) == 256
     assert choose_batch(2 * GIB, COST, 10) == 64
-    assert choose_batch(GIB, COST, 4_000_000) == 2048
+    assert choose_batch(GIB // 4, COST, 4_000_000) == 2048
 
 
 @given(st.integers(2**28, 2**36), st.integers(1, 10**7))
