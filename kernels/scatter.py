@@ -28,12 +28,10 @@ def scatter(
     ndarray, shape (spaxel,)
         NaN where fewer than twenty channels are finite.
     """
-    if channels is None:
-        channels = np.ones(spectra.shape[1], dtype=bool)
-    if less is None:
-        less = np.zeros((0, spectra.shape[1]))
+    chosen = np.arange(spectra.shape[1]) if channels is None else np.flatnonzero(channels)
+    model = np.zeros((0, spectra.shape[1])) if less is None else less
     out = np.empty(spectra.shape[0])
-    _fill(spectra, np.flatnonzero(channels), less, out)
+    _fill(spectra, chosen, model, out)
     return out
 
 

@@ -31,6 +31,7 @@ from .noise import (
     weights,
 )
 from .optical_rows import Fitted, record_batch
+from .reduced_fitter import ReducedFitter, worthwhile
 from .spectral_model import SpectralModel, build_model
 from .starts import fit_from_seeds
 
@@ -89,7 +90,8 @@ class OpticalRecipe:
     config : OpticalConfig
         What the user asked for.
     fitter : Fitter
-        What fits a batch: the compiled loops, or a graph on a device.
+        What fits a batch: the compiled loops, which give way to the reduced basis where that pays,
+        or a graph on a device.
 
     Raises
     ------
@@ -102,7 +104,8 @@ class OpticalRecipe:
     ) -> None:
         self.model = build_model(header, config)
         self.noise = choose_noise(header, self.model, config.noise)
-        self.fitter = fitter
+        tables = worthwhile(self.model, self.noise.kind, header.shape, config.region)
+        self.fitter = ReducedFitter(self.model) if fitter is varpro.fit and tables else fitter
         emission = self.model.emission
         self.notes = self.model.notes
         self.schema = arrow_schema(

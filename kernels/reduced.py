@@ -1,0 +1,191 @@
+"""A fit on a few numbers per spectrum: finds the minimum that the exact model then polishes.
+
+What `basis.py` and `overlaps.py` tabulate turns the linear problem of `varpro.py` into one between
+short vectors. With z_k = P_k^T y and h_k(v, b) of every line, a_k its amplitude,
+
+    c_k = h_k z_k,   G_jk = h_j B_jk h_k,   chi2 = y y - c G^-1 c,
+    g_p = sum_k a_k dh_k/dtheta_p (z_k - sum_j a_j B_kj h_j),
+
+an exact gradient, at a cost that does not know how many channels there are. The search is that of
+`varpro.py`: the same damping, bounds and limits on steps. Only its Hessian leaves out the overlap
+of lines that are far apart, and its last step may be larger, because a polish follows.
+
+Weights must be the same in all channels of a spectrum and its axis evenly spaced; the instrument's
+width is free. A spectrum that leaves the tables keeps its start: the polish is then a whole fit.
+"""
+
+import math
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._find import find_all
+from ._reduced import FOUND
+from .axis import SPEED_OF_LIGHT
+from .basis import CLASS, WIDTHS, Basis, build_basis, width_class
+from .emission import Continuum, Emission, Shape
+from .overlaps import Frame, build_frame, reach
+from .varpro import Bounds, Geometry, packed
+
+Array = NDArray[np.float64]
+
+_ITERATIONS = 40
+_STRETCH = 1.2e-3  # of an axis that spaxels stretch: further out a spectrum is not found
+_NARROWEST = 0.45  # standard deviation of a Gaussian that channels still sample [channels]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where the reduced search of each spectrum ended."""
+
+    velocity: Array  # (spaxel, group) [km/s]
+    broadening: Array  # (spaxel, group) [km/s]
+    chi2: Array  # (spaxel,); NaN where the spectrum left the tables
+    debt: Array  # (spaxel,), chi2 that forbidding negative amplitudes would cost
+    bent: Array  # (spaxel, parameter, parameter), curvature of chi2 / 2 by the residual
+    evaluations: NDArray[np.int64]  # (spaxel,)
+    found: NDArray[np.bool_]  # (spaxel,)
+
+
+class ReducedEngine:
+    """Tables of one model, made as spectra ask for them; safe to share between threads.
+
+    Parameters
+    ----------
+    emission, continuum : Emission, Continuum
+        The model.
+    bounds : Bounds
+        Box of velocity and broadening.
+    """
+
+    def __init__(self, emission: Emission, continuum: Continuum, bounds: Bounds) -> None:
+        self.emission, self.continuum, self.bounds = emission, continuum, bounds
+        self._bases: dict[tuple, Basis] = {}
+        self._frames: dict[tuple, Frame] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the tables made so far take."""
+        with self._lock:
+            return sum(x.nbytes for x in (*self._bases.values(), *self._frames.values()))
+
+    def find(
+        self,
+        data: NDArray[np.floating],
+        noise: Array,
+        geometry: Geometry,
+        *,
+        start: tuple[Array, Array],
+    ) -> Found:
+        """Search every spectrum of a batch from its own start.
+
+        Parameters
+        ----------
+        data : ndarray, shape (spaxel, channel)
+            Spectra; one that is not finite is not found.
+        noise : ndarray, shape (spaxel,)
+            Standard deviation of every channel.
+        geometry : Geometry
+            Axis and line width of each spaxel.
+        start : (velocity, broadening), each of shape (spaxel, group)
+            First guess [km/s].
+
+        Returns
+        -------
+        Found
+        """
+        spaxels = data.shape[0]
+        t, step = geometry.coordinate, float(geometry.coordinate[1] - geometry.coordinate[0])
+        width = geometry.width[:, 0] / geometry.scale / step
+        classes = width_class(self.emission.shape, width)
+        theta = np.clip(np.stack(start, axis=-1), *np.transpose(self.bounds))
+        begin = theta.reshape(spaxels, -1)
+        theta = np.array(begin, order="C")
+        scalars = np.full((spaxels, 4), np.nan)
+        bent = np.zeros((spaxels, theta.shape[1], theta.shape[1]))
+        for index in np.unique(classes):
+            rows = np.flatnonzero(classes == index)
+            frame = self._frame(int(index), geometry)
+            order = rows[np.argsort(theta[rows, 0], kind="stable")]
+            find_all(
+                (
+                    np.require(data, np.float32, "C"),
+                    noise,
+                    geometry.scale,
+                    geometry.width,
+                    self._nodes(width, frame.basis),
+                    order,
+                ),
+                packed(self.emission),
+                (*frame.axis, *frame.basis.grid),
+                (
+                    frame.basis.vectors.reshape(-1),
+                    frame.basis.table.reshape(-1),
+                    frame.places,
+                    frame.ready,
+                    frame.blocks.reshape(-1),
+                    frame.slot,
+                    frame.near,
+                    self.emission.line_group,
+                    frame.basis.half,
+                    frame.blocks.shape[1],
+                ),
+                frame.continuum,
+                t,
+                (*map(float, (*self.bounds.velocity, *self.bounds.broadening)), _ITERATIONS),
+                (theta, scalars, bent),
+            )
+        lost = scalars[:, 3] != FOUND
+        theta[lost] = begin[lost]
+        return Found(
+            velocity=theta[:, 0::2],
+            broadening=theta[:, 1::2],
+            chi2=scalars[:, 0],
+            debt=scalars[:, 1],
+            bent=bent,
+            evaluations=np.nan_to_num(scalars[:, 2]).astype(np.int64),
+            found=~lost,
+        )
+
+    def _nodes(self, width: Array, basis: Basis) -> NDArray[np.int64]:
+        """Node of the table nearest to each width [channels]."""
+        if self.emission.shape is Shape.GAUSSIAN:
+            return np.zeros(width.size, dtype=np.int64)
+        fine = np.log(width / basis.widths[0]) * (WIDTHS - 1) / CLASS
+        return np.clip(np.rint(fine), 0, WIDTHS - 1).astype(np.int64)
+
+    def _frame(self, index: int, geometry: Geometry) -> Frame:
+        """Tables for an axis and a class of widths; built where they are not yet."""
+        t = geometry.coordinate
+        stretched = bool((geometry.scale != 1.0).any())
+        key = (float(t[0]), float(t[-1]), t.size, index, stretched)
+        with self._lock:
+            if key not in self._frames:
+                beyond = _STRETCH * SPEED_OF_LIGHT if stretched else 0.0
+                low, high = self.bounds.velocity
+                basis = self._basis(index, geometry)
+                self._frames[key] = build_frame(
+                    basis, self.emission, self.continuum, t, (low - beyond, high + beyond)
+                )
+            return self._frames[key]
+
+    def _basis(self, index: int, geometry: Geometry) -> Basis:
+        """Functions of a class of widths; built where they are not yet."""
+        t = geometry.coordinate
+        step = float(t[1] - t[0])
+        widest = self.bounds.broadening[1] / SPEED_OF_LIGHT * float(self.emission.rest.max()) / step
+        least = 0.0
+        if self.emission.shape is Shape.GAUSSIAN:
+            own = geometry.width / geometry.scale[:, None] / step
+            least = max(_NARROWEST, 0.9 * float(own.min()))
+            widest = math.hypot(widest, 1.1 * float(own.max()))
+        # Rounded, so that axes that are stretched a little differently share their functions.
+        exact = 1.05 * max(widest, 2.0 * least)
+        sigma = least, 1.05 ** math.ceil(math.log(exact) / math.log(1.05))
+        key = (index, sigma, reach(t.size + 8 & ~7))
+        if key not in self._bases:
+            self._bases[key] = build_basis(self.emission.shape, *key)
+        return self._bases[key]
