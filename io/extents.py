@@ -7,11 +7,13 @@ over a cube of any size leaves the resident memory flat (a mapping keeps what it
 """
 
 import mmap
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from .errors import InputError
@@ -24,6 +26,10 @@ Block = tuple[tuple[slice, slice, slice], NDArray]
 _GAP = 1 << 16
 # Touching one page may map all of the folio it lies in, up to this.
 _FOLIO = 2 << 20
+# A file that takes more of the machine's memory than this is not left in the system's cache.
+_LARGE = 0.5
+# Spaxels of a contiguous dataset that are read together, and those that are one stretch.
+_TILE, _STRETCH = 4096, 256
 
 
 class MappedFile:
@@ -34,11 +40,13 @@ class MappedFile:
         try:
             with path.open("rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self._descriptor = os.dup(file.fileno())
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{path.name}: cannot be mapped into memory ({error}); copy it to a local disk"
             ) from None
         self.size = self._map.size()
+        self._drops = self.size > _LARGE * psutil.virtual_memory().total
 
     def array(self, offset: int, dtype: np.dtype, shape: tuple[int, ...]) -> NDArray:
         """Show a stretch of the file as an array, without reading it."""
@@ -62,8 +70,14 @@ class MappedFile:
         self._advise(mmap.MADV_WILLNEED, stretches, mmap.PAGESIZE)
 
     def release(self, stretches: list[tuple[int, int]]) -> None:
-        """Give the pages of (start, stop) stretches back, and those that came along with them."""
+        """Give the pages of (start, stop) stretches back, and those that came along with them.
+
+        A large file leaves the cache of the system too: it would drive out all else.
+        """
         self._advise(mmap.MADV_DONTNEED, stretches, _FOLIO)
+        if self._drops and hasattr(os, "posix_fadvise"):
+            for start, stop in stretches:
+                os.posix_fadvise(self._descriptor, start, stop - start, os.POSIX_FADV_DONTNEED)
 
     def _advise(self, advice: int, stretches: list[tuple[int, int]], grain: int) -> None:
         for start, stop in stretches:
@@ -72,6 +86,9 @@ class MappedFile:
 
     def close(self) -> None:
         """Let go of the file; arrays that still show it keep the mapping alive."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
         try:
             self._map.close()
         except BufferError:
@@ -97,7 +114,11 @@ def _span(view: NDArray, mapped: NDArray, offset: int) -> tuple[int, int]:
 
 
 class MappedContiguous:
-    """A contiguous dataset (x, y, channel); whole columns of y are one stretch."""
+    """A contiguous dataset (x, y, channel), read in compact tiles.
+
+    Spaxels near each other have like axes, which a fit shares; a stretch of a column is long enough
+    to be read as fast as the whole.
+    """
 
     held_nbytes = 0
     note = ""
@@ -105,7 +126,8 @@ class MappedContiguous:
 
     def __init__(self, dataset: h5py.Dataset, file: MappedFile) -> None:
         self.shape: tuple[int, int, int] = dataset.shape
-        self.tile: tuple[int, int] = (1, self.shape[1])
+        rows = min(_STRETCH, self.shape[1])
+        self.tile: tuple[int, int] = (min(_TILE // rows, self.shape[0]), rows)
         self._file = file
         self._offset: int = dataset.id.get_offset()
         self._nbytes: int = dataset.size * dataset.dtype.itemsize

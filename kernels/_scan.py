@@ -1,11 +1,16 @@
 """The compiled loops of `scan.py`: from projections at the nodes to the best starts."""
 
+# numba's types do not know `_nrt`.
+# pyright: reportCallIssue=false, reportArgumentType=false
+
+import math
 from typing import Final
 
 import numpy as np
 from numba import njit
 
 from .cholesky import backward, factor, forward
+from .profile import BORROWING
 
 # How far below the first a second peak is still looked for: in chi2, and as a part of the gain, of
 # which a peak between two nodes loses some.
@@ -14,22 +19,29 @@ COARSE: Final = 0.2
 _SWEEPS = 60  # of coordinate descent; columns hardly overlap, so a few are enough
 
 
-@njit(cache=True, nogil=True)
-def _gain(z, lower):  # pragma: no cover - compiled
-    """Gain |z|^2 of a node under non-negative amplitudes."""
-    n = z.size
-    amplitude = z.copy()
-    backward(lower, n, amplitude)
-    if amplitude.min() >= 0.0:
-        return (z * z).sum()
-    gram, right = np.zeros((n, n)), np.zeros(n)
+@njit(**BORROWING)
+def _gain(k, z, unit, lower, space):  # pragma: no cover - compiled
+    """Gain |unit z|^2 of node k under non-negative amplitudes."""
+    own, amplitude, right, gram = space
+    n = own.size
+    whole, least = 0.0, 0.0
+    for j in range(n):
+        own[j] = amplitude[j] = unit * z[k, j]
+        whole += own[j] * own[j]
+    backward(lower[k], n, amplitude)
+    for j in range(n):
+        least = min(least, amplitude[j])
+    if least >= 0.0:
+        return whole
     for i in range(n):
-        for k in range(i + 1):
-            right[i] += lower[i, k] * z[k]
-            for j in range(n):
-                if j >= k:
-                    gram[i, j] += lower[i, k] * lower[j, k]
-    amplitude = np.maximum(amplitude, 0.0)
+        right[i] = 0.0
+        for j in range(i + 1):
+            right[i] += lower[k, i, j] * own[j]
+            gram[i, j] = 0.0
+            for m in range(j + 1):
+                gram[i, j] += lower[k, i, m] * lower[k, j, m]
+            gram[j, i] = gram[i, j]
+        amplitude[i] = max(amplitude[i], 0.0)
     for _ in range(_SWEEPS):  # coordinate descent, exact for a positive matrix
         change = 0.0
         for i in range(n):
@@ -37,7 +49,7 @@ def _gain(z, lower):  # pragma: no cover - compiled
             for j in range(n):
                 slope -= gram[i, j] * amplitude[j]
             value = max(0.0, amplitude[i] + slope / gram[i, i])
-            change = max(change, abs(value - amplitude[i]) * np.sqrt(gram[i, i]))
+            change = max(change, abs(value - amplitude[i]) * math.sqrt(gram[i, i]))
             amplitude[i] = value
         if change < 1e-3:
             break
@@ -49,82 +61,124 @@ def _gain(z, lower):  # pragma: no cover - compiled
     return gain
 
 
-@njit(cache=True, nogil=True)
-def _best(z, lower, bound, exact, allowed, floor):  # pragma: no cover - compiled
-    """Find the allowed node of largest gain, -1 if none is above `floor`.
+@njit(**BORROWING, fastmath={"nnan", "nsz", "reassoc"})
+def _largest(values):  # pragma: no cover - compiled
+    """Index of the first of the largest; the search for the value alone is one of vectors."""
+    largest = values[0]
+    for k in range(values.size):
+        largest = max(largest, values[k])
+    for k in range(values.size):
+        if values[k] == largest:
+            return k
+    return 0
+
+
+@njit(**BORROWING)
+def _settle(k, z, unit, lower, work):  # pragma: no cover - compiled
+    """Turn the bound of node k into its gain."""
+    bound, left, exact, space = work
+    if not exact[k]:
+        bound[k] = min(bound[k], _gain(k, z, unit, lower, space))
+        exact[k] = True
+        if left[k] >= 0.0:
+            left[k] = bound[k]
+
+
+@njit(**BORROWING)
+def _best(z, unit, lower, work, floor):  # pragma: no cover - compiled
+    """Find the node of largest gain that is left, -1 if none is above `floor`.
 
     Bounds become gains only as needed.
     """
+    left, exact = work[1], work[2]
     while True:
-        best = -1
-        for k in range(bound.size):
-            if allowed[k] and (best < 0 or bound[k] > bound[best]):
-                best = k
-        if best < 0 or not bound[best] > floor:
+        best = _largest(left)
+        if not left[best] > floor:
             return -1
         if exact[best]:
             return best
-        bound[best] = min(bound[best], _gain(z[best], lower[best]))
-        exact[best] = True
+        _settle(best, z, unit, lower, work)
 
 
-@njit(cache=True, nogil=True)
-def _refine(k, z, lower, bound, exact, grid):  # pragma: no cover - compiled
+@njit(**BORROWING)
+def _refine(k, z, unit, lower, work, grid):  # pragma: no cover - compiled
     """Velocity of the parabola through node k and its neighbours of the same broadening."""
     velocity, broadening, step, _ = grid
+    bound = work[0]
     if not 0 < k < velocity.size - 1:
         return velocity[k]
     if broadening[k - 1] != broadening[k] or broadening[k + 1] != broadening[k]:
         return velocity[k]
-    for i in (k - 1, k + 1):
-        if not exact[i]:
-            bound[i] = min(bound[i], _gain(z[i], lower[i]))
-            exact[i] = True
+    _settle(k - 1, z, unit, lower, work)
+    _settle(k + 1, z, unit, lower, work)
     bend = bound[k - 1] - 2.0 * bound[k] + bound[k + 1]
     if bend >= 0.0:
         return velocity[k]
     return velocity[k] + 0.5 * step[k] * (bound[k - 1] - bound[k + 1]) / bend
 
 
-@njit(cache=True, nogil=True)
-def _pick(z, lower, grid, out):  # pragma: no cover - compiled
-    """Fill the six numbers of `Seeds` for one spectrum."""
+@njit(**BORROWING, fastmath={"nnan", "nsz", "reassoc"})
+def _strike(left, velocity, reach, k):  # pragma: no cover - compiled
+    """Leave no node that is nearer to node k than a line is wide."""
+    here, own = velocity[k], reach[k]
+    for i in range(left.size):
+        near = abs(velocity[i] - here) <= min(reach[i], own)
+        left[i] = -1.0 if near else left[i]
+
+
+@njit(**BORROWING)
+def _pick(z, unit, lower, grid, work, out):  # pragma: no cover - compiled
+    """Fill the six numbers of `Seeds` for one spectrum, whose bounds |unit z|^2 are in `work`."""
     velocity, broadening, _, reach = grid
-    nodes = velocity.size
-    bound, exact = np.empty(nodes), np.zeros(nodes, np.bool_)
-    for k in range(nodes):
-        bound[k] = 0.0
-        for j in range(z.shape[1]):
-            bound[k] += z[k, j] * z[k, j]
-    allowed = np.ones(nodes, np.bool_)
+    bound, left, exact, _ = work
+    for i in range(out.size):
+        out[i] = np.nan
+    for i in range(bound.size):
+        left[i] = bound[i]
+        exact[i] = False
     floor = 0.0
     for peak in range(2):
-        k = _best(z, lower, bound, exact, allowed, floor)
+        k = _best(z, unit, lower, work, floor)
         if k < 0:
             return
-        out[3 * peak] = _refine(k, z, lower, bound, exact, grid)
+        out[3 * peak] = _refine(k, z, unit, lower, work, grid)
         out[3 * peak + 1] = broadening[k]
         out[3 * peak + 2] = bound[k]
         floor = bound[k] - max(MARGIN, COARSE * bound[k])
-        for i in range(nodes):
-            allowed[i] = abs(velocity[i] - velocity[k]) > min(reach[i], reach[k])
+        _strike(left, velocity, reach, k)
+
+
+@njit(**BORROWING, fastmath={"reassoc", "contract"})
+def _bounds(z, unit, bound):  # pragma: no cover - compiled
+    """Fill |unit z|^2 of every node from z of shape (column, node); their sum."""
+    for k in range(bound.size):
+        bound[k] = 0.0
+    for j in range(z.shape[0]):
+        for k in range(bound.size):
+            value = unit * z[j, k]
+            bound[k] += value * value
+    total = 0.0
+    for k in range(bound.size):
+        total += bound[k]
+    return total
 
 
 @njit(cache=True, nogil=True)
-def pick_shared(projected, lower, grid, out):  # pragma: no cover - compiled
-    """Fill `out`, shape (spaxel, 6), from z of shape (spaxel, node * column)."""
-    nodes, columns = lower.shape[0], lower.shape[1]
-    seed, z = np.empty(6), np.empty((nodes, columns))
+def _work(nodes, columns):  # pragma: no cover - compiled
+    """Bounds, those that are left, which of them are exact, and the matrices of one node."""
+    small = np.empty(columns), np.empty(columns), np.empty(columns), np.empty((columns, columns))
+    return np.empty(nodes), np.empty(nodes), np.empty(nodes, np.bool_), small
+
+
+@njit(cache=True, nogil=True)
+def pick_shared(projected, noise, lower, grid, out):  # pragma: no cover - compiled
+    """Fill `out`, shape (spaxel, 6), from z times the noise, shape (spaxel, column, node)."""
+    nodes, columns = lower.shape[:2]
+    work = _work(nodes, columns)
     for s in range(projected.shape[0]):
-        total = 0.0
-        for k in range(nodes):
-            for j in range(columns):
-                z[k, j] = projected[s, k * columns + j]
-                total += z[k, j]
-        if np.isfinite(total):
-            seed[:] = np.nan
-            _pick(z, lower, grid, seed)
-            out[s] = seed
+        unit = 1.0 / noise[s] if noise[s] > 0.0 else np.nan
+        if np.isfinite(_bounds(projected[s], unit, work[0])):
+            _pick(projected[s].T, unit, lower, grid, work, out[s])
 
 
 @njit(cache=True, nogil=True)
@@ -170,9 +224,10 @@ def pick_weighted(products, sizes, grid, out):  # pragma: no cover - compiled
     columns, terms = sizes
     nodes = grid[0].size
     entry = sums.shape[1] // nodes
-    seed, z = np.empty(6), np.empty((nodes, columns))
+    z, flipped = np.empty((nodes, columns)), np.empty((columns, nodes))
     lower, own = np.zeros((nodes, columns, columns)), np.zeros((terms, terms))
     turned = np.empty((columns, terms))
+    work = _work(nodes, columns)
     for s in range(right.shape[0]):
         _unpack(squares[s], own)
         trace = np.diag(own).sum()
@@ -188,6 +243,6 @@ def pick_weighted(products, sizes, grid, out):  # pragma: no cover - compiled
                 right[s, k * columns : (k + 1) * columns],
             )
             _prepare(packed, c, own, columns, terms, turned, lower[k], z[k])
-        seed[:] = np.nan
-        _pick(z, lower, grid, seed)
-        out[s] = seed
+        flipped[:] = z.T
+        if np.isfinite(_bounds(flipped, 1.0, work[0])):
+            _pick(flipped.T, 1.0, lower, grid, work, out[s])

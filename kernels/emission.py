@@ -118,6 +118,23 @@ class Emission:
         area = peak_integral(self.shape, self.sigmas(velocity, broadening), width)
         return area * 1e8 / np.square(self.centres(velocity)) if self.wavenumber else area
 
+    def flux_slopes(
+        self, velocity: ArrayLike, broadening: ArrayLike, width: Array, flux: Array
+    ) -> tuple[Array, Array]:
+        """Give the derivatives of `peak_fluxes`, which are given, by velocity and by broadening.
+
+        Returns
+        -------
+        (by_velocity, by_broadening), each of shape (spaxel, line)
+            In angstrom s / km.
+        """
+        sigma, speed = self.sigmas(velocity, broadening), np.asarray(velocity)[:, self.line_group]
+        power = integral_power(self.shape, sigma, width)  # d ln integral / d ln sigma
+        # sigma goes with the centre, which goes with 1 + v/c or its inverse
+        by_stretch = (2.0 - power) if self.wavenumber else power
+        by_broadening = flux * power / np.asarray(broadening)[:, self.line_group]
+        return flux * by_stretch / (SPEED_OF_LIGHT + speed), by_broadening
+
     def shares(self, velocity: ArrayLike, broadening: ArrayLike, width: Array) -> Array:
         """Amplitude of each line over that of its column, shape (spaxel, line)."""
         flux = self.peak_fluxes(velocity, broadening, width)
@@ -280,6 +297,16 @@ def peak_integral(shape: Shape, sigma: ArrayLike, width: ArrayLike) -> Array:
     if shape is Shape.SINCGAUSS:
         return ils.sincgauss_flux(sigma, width)
     return ils.gaussian_flux(np.hypot(sigma, width))
+
+
+def integral_power(shape: Shape, sigma: ArrayLike, width: ArrayLike) -> Array:
+    """Slope d ln integral / d ln sigma of a line of peak one: 0 if narrow, 1 if broad."""
+    if shape is Shape.SINC:
+        return np.zeros(np.broadcast_shapes(np.shape(sigma), np.shape(width)))
+    if shape is Shape.SINCGAUSS:
+        return ils.sincgauss_power(sigma, width)
+    squared = np.square(sigma)
+    return squared / (squared + np.square(width))
 
 
 def resolution_element(shape: Shape, width: ArrayLike, centre: ArrayLike) -> Array:

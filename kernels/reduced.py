@@ -16,7 +16,7 @@ width is free. A spectrum that leaves the tables keeps its start: the polish is 
 
 import math
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,20 @@ class Found:
     bent: Array  # (spaxel, parameter, parameter), curvature of chi2 / 2 by the residual
     evaluations: NDArray[np.int64]  # (spaxel,)
     found: NDArray[np.bool_]  # (spaxel,)
+
+    @property
+    def cost(self) -> Array:
+        """Chi2 with negative amplitudes counted against it; infinite where there is none."""
+        return np.where(np.isfinite(self.chi2), self.chi2 + self.debt, np.inf)
+
+    def part(self, rows: NDArray[np.integer]) -> "Found":
+        """Copy some spaxels."""
+        return Found(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def put(self, rows: NDArray[np.integer], part: "Found") -> None:
+        """Take over the spaxels of `part` at `rows`."""
+        for field in fields(self):
+            getattr(self, field.name)[rows] = getattr(part, field.name)
 
 
 class ReducedEngine:

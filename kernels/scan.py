@@ -28,9 +28,10 @@ from .emission import Continuum, Emission, Shape, profiles, resolution_element
 
 Array = NDArray[np.float64]
 
-_VELOCITY_STEP = 0.4  # of a line's full width: a peak between two nodes keeps 95 % of its gain
+_VELOCITY_STEP = 0.4  # of a line's full width
 _BROADENING_STEP = 2.3  # ratio of neighbouring nodes
 _BLOCK = 256  # spectra whose products are in memory at once
+_ROWS = 64  # a multiple of the rows that any BLAS takes together
 
 
 class Seeds(NamedTuple):
@@ -142,7 +143,7 @@ class SharedScan:
     Parameters
     ----------
     scan : Scan
-    projector : ndarray of float32, shape (channel, node * column)
+    projector : ndarray of float32, shape (channel, column * node)
         Turns a spectrum over its noise into z.
     lower : ndarray, shape (node, column, column)
         Factor L of every node.
@@ -167,7 +168,7 @@ class SharedScan:
         diagonal += 1e-9 * np.maximum(diagonal.max(axis=1, keepdims=True), least)
         lower = np.linalg.cholesky(gram).astype(np.float64)
         z = np.linalg.solve(lower, stacked)
-        projector = np.ascontiguousarray(z.transpose(2, 0, 1).reshape(channels, -1))
+        projector = np.ascontiguousarray(z.transpose(2, 1, 0).reshape(channels, -1))
         return cls(scan, projector.astype(np.float32), lower)
 
     def seeds(self, data: NDArray[np.floating], noise: Array) -> Seeds:
@@ -186,11 +187,12 @@ class SharedScan:
         """
         out = np.full((data.shape[0], 6), np.nan)
         grid = _grid(self.scan)
+        layout = -1, self.lower.shape[1], self.lower.shape[0]
         for first in range(0, data.shape[0], _BLOCK):
             rows = slice(first, first + _BLOCK)
-            known = np.where(noise[rows] > 0, noise[rows], np.nan)
-            scaled = (data[rows] / known[:, None]).astype(np.float32)
-            pick_shared(scaled @ self.projector, self.lower, grid, out[rows])
+            spectra = np.asarray(data[rows], dtype=np.float32)
+            projected = _times(spectra, self.projector).reshape(layout)
+            pick_shared(projected, noise[rows], self.lower, grid, out[rows])
         return Seeds(*np.ascontiguousarray(out.T))
 
 
@@ -249,13 +251,31 @@ class WeightedScan:
             w = (weight[rows] / unit).astype(np.float32)
             y = (np.where(weight[rows] > 0, data[rows], 0.0) * weight[rows]).astype(np.float32) * w
             flattened = _without_continuum(y, w * w, self.scan.basis)
+            squared = w * w
             pick_weighted(
-                (flattened @ flat, (w * w) @ self.products, (w * w) @ self.squares),
+                (
+                    _times(flattened, flat),
+                    _times(squared, self.products),
+                    _times(squared, self.squares),
+                ),
                 (columns, self.scan.basis.shape[1]),
                 grid,
                 out[rows],
             )
         return Seeds(*np.ascontiguousarray(out.T))
+
+
+def _times(spectra: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Matrix product whose rows do not depend on how many there are.
+
+    BLAS sums the last few rows in an order of their own, so the number is rounded up.
+    """
+    count = len(spectra)
+    if count % _ROWS:
+        whole = np.zeros((count + -count % _ROWS, spectra.shape[1]), np.float32)
+        whole[:count] = spectra
+        spectra = whole
+    return (spectra @ matrix)[:count]
 
 
 def _without_continuum(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..io.errors import InputError
 from ..io.records import CubeHeader, SpectralBatch
+from ..kernels.scatter import runs_of
 from .spectral_model import SpectralModel
 
 Array = NDArray[np.float64]
@@ -46,16 +47,10 @@ class NoiseChoice:
         return (wavenumber < self.band[0]) | (wavenumber > self.band[1])
 
 
-def contiguous(channels: NDArray[np.bool_]) -> list[slice]:
-    """Stretches of a mask that are true."""
-    edges = np.flatnonzero(np.diff(np.r_[False, channels, False].astype(np.int8)))
-    return [slice(int(low), int(high)) for low, high in edges.reshape(-1, 2)]
-
-
 def take(array: NDArray, rows: NDArray[np.int64], channels: NDArray[np.bool_]) -> NDArray:
     """Copy some channels of some spaxels, and no others on the way."""
-    runs = contiguous(channels)
-    return array[rows, runs[0]] if len(runs) == 1 else array[rows][:, channels]
+    runs = runs_of(channels)
+    return array[rows, slice(*runs[0])] if len(runs) == 1 else array[rows][:, channels]
 
 
 def choose_noise(header: CubeHeader, model: SpectralModel, asked: str) -> NoiseChoice:
@@ -108,6 +103,23 @@ def weights(batch: SpectralBatch, rows: NDArray, channels: NDArray[np.bool_]) ->
     variance, data = (take(array, rows, channels) for array in (batch.variance, batch.data))
     good = np.isfinite(data) & np.isfinite(variance) & (variance > 0)
     return np.where(good, 1.0 / np.sqrt(np.where(good, variance, 1.0), dtype=np.float64), 0.0)
+
+
+def even(data: NDArray[np.floating], noise: Array) -> Array:
+    """One over a noise that is one number for a spectrum without bad channels: a view, no array."""
+    return np.broadcast_to((1.0 / noise)[:, None], data.shape)
+
+
+def is_even(weight: NDArray[np.floating]) -> bool:
+    """Tell whether weights are a view of one number for each spectrum."""
+    return weight.strides[1] == 0
+
+
+def weights_of(weight: NDArray[np.floating], rows: NDArray[np.integer]) -> NDArray:
+    """Weights of some spectra; those that were even stay a view."""
+    if is_even(weight):
+        return np.broadcast_to(weight[rows, :1], (rows.size, weight.shape[1]))
+    return weight[rows]
 
 
 def even_weights(data: NDArray[np.floating], noise: Array) -> Array:

@@ -7,7 +7,7 @@ batches nor threads change a result.
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 import numpy as np
@@ -18,13 +18,14 @@ from ..io.records import BatchKey, CubeHeader, SpectralBatch
 from ..io.results import arrow_schema, optical_columns
 from ..kernels import scan, varpro
 from ..kernels.axis import SPEED_OF_LIGHT
-from ..kernels.scatter import scatter
+from ..kernels.scatter import runs_of, scatter
 from ..models.fit_graph import Fitter
 from .config import OpticalConfig
 from .noise import (
     choose_noise,
-    contiguous,
+    even,
     even_weights,
+    is_even,
     rough_noise,
     take,
     typical_noise,
@@ -39,7 +40,8 @@ Array = NDArray[np.float64]
 
 _SCALE_CLASS = 1e-3  # a class' scan reaches this far (300 km/s) beyond the velocity range
 _WIDTH_CLASS = 1e-2  # seeds tell no difference in width below this
-_WINGS_SNR = 20.0  # the wings of fainter lines raise the scatter of dark channels below 0.1 %
+_CODE, _UNKNOWN = 1 << 32, -(1 << 62)  # make one number of two classes; that of no class
+_WINGS_SNR = 40.0  # the wings of fainter lines raise the scatter of dark channels below 0.4 %
 _ROUGH = 3.0  # residuals over the scatter of neighbours: a good fit has up to 1.3
 _Scan = TypeVar("_Scan", scan.SharedScan, scan.WeightedScan)
 
@@ -73,6 +75,11 @@ class _Class:
     channels: NDArray[np.bool_]
     scale: Array
     width: Array
+
+    def part(self, chosen: NDArray[np.intp]) -> "_Class":
+        """Give some of the spaxels."""
+        own = self.rows[chosen], self.scale[chosen], self.width[chosen]
+        return replace(self, rows=own[0], scale=own[1], width=own[2])
 
     def geometry(self, model: SpectralModel, *, everywhere: bool = False) -> varpro.Geometry:
         """Give the channels of the fit, or all."""
@@ -151,7 +158,8 @@ class OpticalRecipe:
     def _fit_all(self, batch: SpectralBatch) -> Fitted:
         fitted = Fitted.empty(len(batch), self.model)
         for members in self._classes(batch):
-            fitted.put(members.rows, self._fit_class(batch, members))
+            for part, data, weight, noise in self._weighted(batch, members):
+                fitted.put(part.rows, self._fit_part(batch, part, data, weight, noise))
         return fitted
 
     def _classes(self, batch: SpectralBatch) -> Iterator["_Class"]:
@@ -162,46 +170,57 @@ class OpticalRecipe:
         wide = np.where(known & (width[:, 0] > 0), width[:, 0] / max(model.width[0], 1e-30), 1.0)
         by_scale = np.rint(np.log(np.where(known, scale, 1.0)) / _SCALE_CLASS).astype(int)
         by_width = np.rint(np.log(wide) / _WIDTH_CLASS).astype(int)
-        pairs = np.stack([by_scale, by_width], axis=1)
-        for pair in np.unique(pairs[known], axis=0):
-            rows = np.flatnonzero(known & (pairs == pair).all(axis=1))
-            stretch = float(np.exp(pair[0] * _SCALE_CLASS))
-            broaden = float(np.exp(pair[1] * _WIDTH_CLASS))
+        codes = np.where(known, _CODE * by_scale + by_width, _UNKNOWN)
+        for code in np.unique(codes):
+            if code == _UNKNOWN:
+                continue
+            rows = np.flatnonzero(codes == code)
+            stretch = float(np.exp(by_scale[rows[0]] * _SCALE_CLASS))
+            broaden = float(np.exp(by_width[rows[0]] * _WIDTH_CLASS))
             channels = model.window_channels(stretch)
             yield _Class(rows, stretch, broaden, channels, scale[rows] / stretch, width[rows])
 
-    def _fit_class(self, batch: SpectralBatch, members: "_Class") -> Fitted:
-        """Fit spectra that share the tables of a scan."""
-        rows = members.rows
-        data = take(batch.data, rows, members.channels)
+    def _weighted(
+        self, batch: SpectralBatch, members: "_Class"
+    ) -> Iterator[tuple["_Class", NDArray, NDArray, Array]]:
+        """Spectra of a class, their weights and noise; those of even weights come by themselves."""
+        data = take(batch.data, members.rows, members.channels)
         if self.noise.kind == "variance":
-            weight = weights(batch, rows, members.channels)
-            noise = typical_noise(weight)
-        else:
-            noise = self._first_noise(batch, members, data)
-            weight = even_weights(data, noise)
+            weight = weights(batch, members.rows, members.channels)
+            yield members, data, weight, typical_noise(weight)
+            return
+        noise = self._first_noise(batch, members, data)
+        whole = np.isfinite(data.sum(axis=1)) & (noise > 0)
+        if whole.all():
+            yield members, data, even(data, noise), noise
+            return
+        partly = ~whole & np.isfinite(data).any(axis=1)
+        for rows, weigh in ((whole, even), (partly, even_weights)):
+            chosen = np.flatnonzero(rows)
+            if chosen.size:
+                own = data[chosen], noise[chosen]
+                yield members.part(chosen), own[0], weigh(*own), own[1]
+
+    def _fit_part(
+        self, batch: SpectralBatch, members: "_Class", data: NDArray, weight: NDArray, noise: Array
+    ) -> Fitted:
+        """Fit spectra that share the tables of a scan."""
         seeds = self._seeds(members, data, weight)
         geometry = members.geometry(self.model)
         fitted = fit_from_seeds(data, weight, self.model, geometry, seeds, self.fitter)
         fitted.noise = noise
-        fitted.dropped = (weight == 0).any(axis=1)
+        if not is_even(weight):
+            fitted.dropped = (weight == 0).any(axis=1)
         if self.noise.kind != "variance":
             fitted.rescale(self._last_noise(batch, members, fitted))
         return fitted
 
     def _seeds(self, members: "_Class", data: NDArray, weight: NDArray) -> scan.Seeds:
         """Scan the spectra of one class and give velocities on each spaxel's own axis."""
-        even = (weight == weight[:, :1]).all(axis=1) & (weight[:, 0] > 0)
-        seeds = scan.Seeds(*np.full((6, len(data)), np.nan))
-        if even.any():
-            found = self._table(scan.SharedScan, members).seeds(data[even], 1 / weight[even, 0])
-            for into, values in zip(seeds, found, strict=True):
-                into[even] = values
-        uneven = ~even & (weight > 0).any(axis=1)
-        if uneven.any():
-            found = self._table(scan.WeightedScan, members).seeds(data[uneven], weight[uneven])
-            for into, values in zip(seeds, found, strict=True):
-                into[uneven] = values
+        if is_even(weight):
+            seeds = self._table(scan.SharedScan, members).seeds(data, 1 / weight[:, 0])
+        else:
+            seeds = self._table(scan.WeightedScan, members).seeds(data, weight)
         for velocity in (seeds.velocity, seeds.second_velocity):
             velocity[:] = SPEED_OF_LIGHT * ((1 + velocity / SPEED_OF_LIGHT) / members.scale - 1)
             np.clip(velocity, *self.model.bounds.velocity, out=velocity)
@@ -230,10 +249,10 @@ class OpticalRecipe:
         """Noise before the lines are known."""
         if self.noise.kind == "imaginary":
             assert batch.imaginary is not None
-            return scatter(batch.imaginary[members.rows], members.channels)
+            return scatter(batch.imaginary, members.channels, rows=members.rows)
         if self.noise.kind == "band":
             dark = self.noise.dark_channels(self.model, members.stretch)
-            return scatter(batch.data[members.rows], dark)
+            return scatter(batch.data, dark, rows=members.rows)
         return rough_noise(data)
 
     def _last_noise(self, batch: SpectralBatch, members: "_Class", fitted: Fitted) -> Array:
@@ -249,10 +268,12 @@ class OpticalRecipe:
             geometry = members.geometry(self.model, everywhere=True).part(bright)
             fit = fitted.part(bright).fit
             wings = np.zeros((bright.size, dark.size))
-            for run in contiguous(dark):
-                part = varpro.Geometry(geometry.coordinate[run], geometry.scale, geometry.width)
-                wings[:, run] = varpro.lines_at(fit, self.model.emission, part)
-            noise[bright] = scatter(batch.data[members.rows[bright]], dark, less=wings)
+            for first, end in runs_of(dark):
+                axis = geometry.coordinate[first:end]
+                part = varpro.Geometry(axis, geometry.scale, geometry.width)
+                wings[:, first:end] = varpro.lines_at(fit, self.model.emission, part)
+            rows = members.rows[bright]
+            noise[bright] = scatter(batch.data, dark, rows=rows, less=wings)
         return noise
 
     def explain(self, batch: SpectralBatch) -> Explained:

@@ -101,9 +101,7 @@ class Fitted:
 
     def snr(self, model: SpectralModel) -> Array:
         """Peak of the brightest line over the noise; NaN without a fit."""
-        peak = line_amplitudes(self, model)
-        brightest = np.where(np.isfinite(peak), peak, -np.inf).max(axis=1)
-        return np.where(np.isfinite(brightest), brightest, np.nan) / self.noise
+        return brightest(line_amplitudes(self, model)) / self.noise
 
     def challenge(
         self, rows: NDArray, rival: "Fitted", model: SpectralModel, *, near: float
@@ -114,11 +112,9 @@ class Fitted:
         """
         mine = self.part(rows)
         here, there = (_cost(fitted, model) for fitted in (mine, rival))
-        element = resolution_element(model.emission.shape, mine.width[:, 0], model.emission.rest[0])
-        apart = np.abs(mine.fit.velocity[:, 0] - rival.fit.velocity[:, 0]) > 0.5 * element
-        with np.errstate(invalid="ignore"):  # two fits that failed differ by NaN: not torn
-            torn = apart & (np.abs(here - there) < near)
-        better = there < here
+        better, torn = race(
+            (mine.fit.velocity, here), (rival.fit.velocity, there), mine.width, model, near=near
+        )
         self.put(rows[better], rival.part(np.flatnonzero(better)))
         self.torn[rows] = torn | (mine.torn & ~better)
 
@@ -128,6 +124,38 @@ class Fitted:
         columns = slice(first, first + model.emission.columns)
         pull = self.fit.linear[:, : model.emission.columns] / self.errors()[:, columns]
         return np.square(np.minimum(np.nan_to_num(pull), 0.0)).sum(axis=1)
+
+
+def race(
+    mine: tuple[Array, Array],
+    rival: tuple[Array, Array],
+    width: Array,
+    model: SpectralModel,
+    *,
+    near: float,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Compare two minima of each spectrum.
+
+    Parameters
+    ----------
+    mine, rival : (velocity, cost), of shapes (spaxel, group) and (spaxel,)
+        Costs are in chi2; infinite without a fit.
+    width : ndarray, shape (spaxel, line)
+        Of the instrument.
+    model : SpectralModel
+    near : float
+        In chi2: minima nearer than this are both possible.
+
+    Returns
+    -------
+    (better, torn), each of shape (spaxel,)
+        Where the rival wins, and where both are about as good but elsewhere in velocity.
+    """
+    element = resolution_element(model.emission.shape, width[:, 0], model.emission.rest[0])
+    apart = np.abs(mine[0][:, 0] - rival[0][:, 0]) > 0.5 * element
+    with np.errstate(invalid="ignore"):  # two fits that failed differ by NaN: not torn
+        torn = apart & (np.abs(mine[1] - rival[1]) < near)
+    return rival[1] < mine[1], torn
 
 
 def _cost(fitted: Fitted, model: SpectralModel) -> Array:
@@ -143,24 +171,21 @@ def line_amplitudes(fitted: Fitted, model: SpectralModel) -> Array:
     return fit.linear[:, model.emission.column] * shares
 
 
-def _line_fluxes(fitted: Fitted, model: SpectralModel) -> tuple[Array, Array]:
-    """Flux of every line over wavelength and its error, the covariance with broadening included."""
+def brightest(amplitudes: Array) -> Array:
+    """Largest of each row, shape (spaxel,); NaN where there is none."""
+    peak = np.where(np.isfinite(amplitudes), amplitudes, -np.inf).max(axis=1)
+    return np.where(np.isfinite(peak), peak, np.nan)
+
+
+def _line_fluxes(fitted: Fitted, model: SpectralModel, value: Array) -> tuple[Array, Array]:
+    """Flux of every line over wavelength and its error, the covariance with broadening included.
+
+    `value` is the flux of each line at peak one.
+    """
     emission, fit = model.emission, fitted.fit
     lead, group = emission.lead, emission.line_group
-
-    def of_lead(velocity: Array, broadening: Array) -> Array:
-        return emission.peak_fluxes(velocity, broadening, fitted.width)[:, lead] * emission.ratio
-
-    step = 1e-3 * np.maximum(np.nan_to_num(fit.broadening), 1.0)
-    value = of_lead(fit.velocity, fit.broadening)
-    by_v = (
-        of_lead(fit.velocity + 1, fit.broadening) - of_lead(fit.velocity - 1, fit.broadening)
-    ) / 2
-    wider, narrower = (
-        of_lead(fit.velocity, fit.broadening + step),
-        of_lead(fit.velocity, fit.broadening - step),
-    )
-    by_b = (wider - narrower) / (2 * step[:, group])
+    by_v, by_b = emission.flux_slopes(fit.velocity, fit.broadening, fitted.width, value)
+    value, by_v, by_b = (x[:, lead] * emission.ratio for x in (value, by_v, by_b))
     peak = fit.linear[:, emission.column]
     gradient = np.stack([peak * by_v, peak * by_b, value], axis=-1)
     error = np.empty_like(peak)
@@ -254,9 +279,10 @@ def record_batch(
     """
     emission, errors = model.emission, fitted.errors()
     continuum, continuum_err = _continuum(fitted, model)
-    shares = emission.shares(fitted.fit.velocity, fitted.fit.broadening, fitted.width)
+    unit = emission.peak_fluxes(fitted.fit.velocity, fitted.fit.broadening, fitted.width)
+    shares = emission.ratio * unit[:, emission.lead] / unit
     amplitude = fitted.fit.linear[:, emission.column] * shares
-    flux, flux_err = _line_fluxes(fitted, model)
+    flux, flux_err = _line_fluxes(fitted, model, unit)
     columns: dict[str, NDArray] = {
         "x": batch.x,
         "y": batch.y,
@@ -266,7 +292,7 @@ def record_batch(
         "chi2": fitted.fit.chi2,
         "dof": fitted.fit.dof.astype(np.int32),
         "noise": fitted.noise,
-        "snr": fitted.snr(model),
+        "snr": brightest(amplitude) / fitted.noise,
     }
     for group in range(emission.groups):
         suffix = "" if group == 0 else f"_g{group + 1}"

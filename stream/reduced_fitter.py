@@ -1,14 +1,15 @@
 """The fast fit: the reduced basis finds the minimum, the exact model polishes it.
 
-Called like `varpro.fit`. Spectra whose channels all weigh the same go the fast way; any other, one
-with a masked channel say, goes to `varpro.fit`, and so does one that leaves the tables. No number
-that comes out has seen a table: chi2, parameters and covariance are those of the exact model.
+Called like `varpro.fit`. Weights that are one number for each spectrum (`noise.even`) go the fast
+way; others, of spectra with a masked channel say, go to `varpro.fit`, and so does a spectrum that
+leaves the tables. No number that comes out has seen a table: chi2, parameters and covariance are
+those of the exact model.
 
 Tables take a third of a second for each class of axis and width, so a cube with few spectra a class
 is fitted directly.
 """
 
-from dataclasses import fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,9 @@ from ..io.records import Area
 from ..kernels import varpro
 from ..kernels.emission import Continuum, Emission, Shape
 from ..kernels.polish import polish
-from ..kernels.reduced import ReducedEngine
+from ..kernels.reduced import Found, ReducedEngine
+from .noise import is_even
+from .optical_rows import Fitted, race
 from .spectral_model import SpectralModel
 
 Array = NDArray[np.float64]
@@ -25,6 +28,69 @@ Array = NDArray[np.float64]
 _WORTHWHILE = 15_000  # spectra in a class that cost the direct fit what tables cost
 _CLASSES = 10  # of width over a SITELLE field, and of stretch four times as many
 _EVEN = 1e-6  # of the axis: how evenly channels must be spaced
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Minima on the reduced basis, not polished yet; `Fitted` has the same methods.
+
+    `width` is the instrument's at every line, `torn` says that two minima are as good.
+    """
+
+    found: Found
+    width: Array
+    torn: NDArray[np.bool_]
+
+    def negativity(self, model: SpectralModel) -> Array:
+        """Give what negative amplitudes are worth in chi2, shape (spaxel,)."""
+        del model
+        return self.found.debt
+
+    def challenge(
+        self, rows: NDArray, rival: "Candidates", model: SpectralModel, *, near: float
+    ) -> None:
+        """Take the minima of `rival` where they are better; mark those about as good elsewhere."""
+        here, there = self.found.part(rows), rival.found
+        better, torn = race(
+            (here.velocity, here.cost), (there.velocity, there.cost), rival.width, model, near=near
+        )
+        self.torn[rows] = torn | (self.torn[rows] & ~better)
+        self.found.put(rows[better], there.part(np.flatnonzero(better)))
+
+    def polish(
+        self,
+        data: NDArray[np.floating],
+        weight: NDArray[np.floating],
+        emission: Emission,
+        continuum: Continuum,
+        geometry: varpro.Geometry,
+        bounds: varpro.Bounds,
+    ) -> varpro.Fit:
+        """Finish every spectrum with the exact model."""
+        return polish(
+            data,
+            np.asarray(1.0 / weight[:, 0], dtype=np.float64),
+            emission,
+            continuum,
+            geometry,
+            start=(self.found.velocity, self.found.broadening),
+            near=self.found.found,
+            bent=self.found.bent,
+            bounds=bounds,
+        )
+
+    def polished(
+        self,
+        data: NDArray[np.floating],
+        weight: NDArray[np.floating],
+        model: SpectralModel,
+        geometry: varpro.Geometry,
+    ) -> Fitted:
+        """Finish every spectrum; rows without noise."""
+        fit = self.polish(data, weight, model.emission, model.continuum, geometry, model.bounds)
+        fitted = Fitted.of(fit, geometry)
+        fitted.torn = self.torn
+        return fitted
 
 
 class ReducedFitter:
@@ -36,6 +102,7 @@ class ReducedFitter:
     """
 
     def __init__(self, model: SpectralModel) -> None:
+        self._model = model
         self._engine = ReducedEngine(model.emission, model.continuum, model.bounds)
 
     def __call__(
@@ -51,59 +118,49 @@ class ReducedFitter:
         iterations: int = 40,
     ) -> varpro.Fit:
         """Fit every spectrum of a batch from its own start."""
-        even = (weight[:, 0] > 0) & (weight == weight[:, :1]).all(axis=1)
-        even &= np.isfinite(start[0]).all(axis=1) & np.isfinite(start[1]).all(axis=1)
-        fast, slow = np.flatnonzero(even), np.flatnonzero(~even)
-        if slow.size == 0:
-            return self._fast(
-                data, 1.0 / weight[:, 0], emission, continuum, geometry, start, bounds
+        if not is_even(weight):
+            return varpro.fit(
+                data,
+                weight,
+                emission,
+                continuum,
+                geometry,
+                start=start,
+                bounds=bounds,
+                iterations=iterations,
             )
-        found = varpro.fit(
-            data[slow],
-            weight[slow],
-            emission,
-            continuum,
-            geometry.part(slow),
-            start=(start[0][slow], start[1][slow]),
-            bounds=bounds,
-            iterations=iterations,
-        )
-        if fast.size == 0:
-            return found
-        other = self._fast(
-            data[fast],
-            1.0 / weight[fast, 0],
-            emission,
-            continuum,
-            geometry.part(fast),
-            (start[0][fast], start[1][fast]),
-            bounds,
-        )
-        return _merged(len(data), (slow, found), (fast, other))
+        found = self.search(data, weight, geometry, start=start)
+        return found.polish(data, weight, emission, continuum, geometry, bounds)
 
-    def _fast(
+    def search(
         self,
         data: NDArray[np.floating],
-        noise: NDArray[np.floating],
-        emission: Emission,
-        continuum: Continuum,
+        weight: NDArray[np.floating],
         geometry: varpro.Geometry,
+        *,
         start: tuple[Array, Array],
-        bounds: varpro.Bounds,
-    ) -> varpro.Fit:
-        noise = np.asarray(noise, dtype=np.float64)
+    ) -> Candidates:
+        """Find the minimum of every spectrum of even weights: on the reduced basis where it can."""
+        noise = np.asarray(1.0 / weight[:, 0], dtype=np.float64)
         found = self._engine.find(data, noise, geometry, start=start)
-        return polish(
-            data,
-            noise,
-            emission,
-            continuum,
-            geometry,
-            start=(found.velocity, found.broadening),
-            near=found.found,
-            bent=found.bent,
-            bounds=bounds,
-        )
+        lost = np.flatnonzero(~found.found)
+        if lost.size:
+            part = geometry.part(lost)
+            exact = Fitted.of(
+                varpro.fit(
+                    data[lost],
+                    weight[lost],
+                    self._model.emission,
+                    self._model.continuum,
+                    part,
+                    start=(start[0][lost], start[1][lost]),
+                    bounds=self._model.bounds,
+                ),
+                part,
+            )
+            found.velocity[lost], found.broadening[lost] = exact.fit.velocity, exact.fit.broadening
+            found.chi2[lost], found.debt[lost] = exact.fit.chi2, exact.negativity(self._model)
+        return Candidates(found, geometry.width, np.zeros(len(data), dtype=bool))
 
 
 def worthwhile(model: SpectralModel, noise: str, shape: tuple[int, int], area: Area | None) -> bool:
@@ -127,15 +184,3 @@ def worthwhile(model: SpectralModel, noise: str, shape: tuple[int, int], area: A
     if model.emission.shape is Shape.GAUSSIAN:
         classes = 4 * _CLASSES if model.stretched else 1
     return spaxels > _WORTHWHILE * classes
-
-
-def _merged(spaxels: int, *parts: tuple[NDArray[np.int64], varpro.Fit]) -> varpro.Fit:
-    """Put fits of some spaxels each into one."""
-    arrays = {}
-    for field in fields(varpro.Fit):
-        first = getattr(parts[0][1], field.name)
-        whole = np.empty((spaxels, *first.shape[1:]), first.dtype)
-        for rows, fit in parts:
-            whole[rows] = getattr(fit, field.name)
-        arrays[field.name] = whole
-    return varpro.Fit(**arrays)

@@ -134,6 +134,28 @@ def test_fixed_ratios_are_ratios_of_flux(shape, wavenumber, velocity, broadening
     assert_array_equal(peak[[0, 2, 3]], [0.3, 2.0, 5.0])  # leads keep their amplitude
 
 
+@given(
+    st.sampled_from(Shape),
+    st.booleans(),
+    st.floats(-2000, 2000),
+    st.floats(0.1, 1000),
+    st.floats(0.2, 5.0),
+)
+def test_flux_slopes_are_those_of_the_fluxes(shape, wavenumber, velocity, broadening, width):
+    emission = tie(LINES if wavenumber else IN_WAVELENGTH, shape=shape, wavenumber=wavenumber)
+    at, wide, own = np.array([[velocity]]), np.array([[broadening]]), np.full((1, 5), width)
+
+    def flux(dv, db):
+        return emission.peak_fluxes(at + dv, wide + db, own)
+
+    by_v, by_b = emission.flux_slopes(at, wide, own, flux(0, 0))
+    step = 1e-4 * broadening
+    noise = 1e-15 * flux(0, 0).max()
+    assert_allclose(by_v, (flux(1, 0) - flux(-1, 0)) / 2, rtol=1e-5, atol=noise)
+    expected = (flux(0, step) - flux(0, -step)) / (2 * step)
+    assert_allclose(by_b, expected, rtol=1e-4, atol=1e-9 * flux(0, 0).max() / broadening)
+
+
 def test_peak_integrals_broadcast():
     width = np.array([1.0, 2.0])
     assert_allclose(peak_integral(Shape.SINC, np.zeros((3, 1)), width), [[1, 2]] * 3)
