@@ -67,7 +67,8 @@ class MappedFile:
                 f"{self.name}: the file shrank from {self.size} to {size} bytes while it was "
                 "read; restore it and resume"
             )
-        self._advise(mmap.MADV_WILLNEED, stretches, mmap.PAGESIZE)
+        if not self._tell("POSIX_FADV_WILLNEED", stretches):
+            self._advise(mmap.MADV_WILLNEED, stretches, mmap.PAGESIZE)
 
     def release(self, stretches: list[tuple[int, int]]) -> None:
         """Give the pages of (start, stop) stretches back, and those that came along with them.
@@ -75,9 +76,19 @@ class MappedFile:
         A large file leaves the cache of the system too: it would drive out all else.
         """
         self._advise(mmap.MADV_DONTNEED, stretches, _FOLIO)
-        if self._drops and hasattr(os, "posix_fadvise"):
-            for start, stop in stretches:
-                os.posix_fadvise(self._descriptor, start, stop - start, os.POSIX_FADV_DONTNEED)
+        if self._drops:
+            self._tell("POSIX_FADV_DONTNEED", stretches)
+
+    def _tell(self, advice: str, stretches: list[tuple[int, int]]) -> bool:
+        """Advise the system on the file itself; unlike on a mapping, other threads go on meanwhile.
+
+        False where the system takes no such advice.
+        """
+        if not hasattr(os, "posix_fadvise"):
+            return False
+        for start, stop in stretches:
+            os.posix_fadvise(self._descriptor, start, stop - start, getattr(os, advice))
+        return True
 
     def _advise(self, advice: int, stretches: list[tuple[int, int]], grain: int) -> None:
         for start, stop in stretches:

@@ -3,19 +3,23 @@
 # numba's types do not know `_nrt` and `forceinline`.
 # pyright: reportCallIssue=false, reportArgumentType=false
 
+from typing import Final
+
 import numpy as np
 from numba import njit
 
-from ._reduced import FOUND, OUTSIDE, search
-from ._reduction import aligned
+from ._reduced import FOUND, OUTSIDE, bin_of, search, start_of
+from ._reduction import aligned, compress_four
 from ._step import element
 from .basis import RANK
 from .cholesky import forward
 from .profile import FAST_MATH
 
+_RUN: Final = 64  # spectra that are compressed before they are searched
+
 
 @njit(cache=True, nogil=True, fastmath=FAST_MATH, error_model="numpy")
-def _flatten(data, s, noise, continuum, y, flat):  # pragma: no cover - compiled
+def _flatten(data, s, noise, continuum, y, flat, row):  # pragma: no cover - compiled
     """Whitened spectrum less its continuum, and its square."""
     inverse = 1.0 / noise
     for i in range(data.shape[1]):
@@ -28,7 +32,7 @@ def _flatten(data, s, noise, continuum, y, flat):  # pragma: no cover - compiled
             y[i] -= overlap * continuum[d, i]
     square = 0.0
     for i in range(data.shape[1]):
-        flat[i] = y[i]
+        flat[row, i] = y[i]
         square += y[i] * y[i]
     return square
 
@@ -50,17 +54,90 @@ def _debt(amplitude, lower, dropped, unit):  # pragma: no cover - compiled
     return debt
 
 
+@njit(cache=True, nogil=True, _nrt=False, error_model="numpy")
+def _run(model, theta, scale, order, first, frame, ready, bins):  # pragma: no cover - compiled
+    """Fill the bins that a spectrum starts from, -1 for none; the end of those that share them."""
+    for g in range(bins.size):
+        bins[g] = bin_of(model, theta[order[first], 2 * g], scale[order[first]], frame, ready)
+    for last in range(first + 1, min(first + _RUN, order.size)):
+        s = order[last]
+        for g in range(bins.size):
+            if bin_of(model, theta[s, 2 * g], scale[s], frame, ready) != bins[g]:
+                return last
+    return min(first + _RUN, order.size)
+
+
+@njit(cache=True, nogil=True, _nrt=False, error_model="numpy")
+def _compress_run(tables, flat, count, bins, products):  # pragma: no cover - compiled
+    """Products of the spectra of a run with the functions of their bins, four at a time.
+
+    Always four, also where they are fewer: a sum must not depend on how many there are.
+    """
+    places, line_group, half = tables[2], tables[7], tables[8]
+    lines = line_group.size
+    for k in range(lines):
+        if bins[line_group[k]] < 0:
+            return
+    for first in range(0, count, 4):
+        for k in range(lines):
+            start = start_of(places[bins[line_group[k]], k], half)
+            compress_four(flat, first, tables[0], start, products, RANK * (first * lines + 4 * k))
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def find_all(spectra, model, frame, tables, continuum, t, limits, out):  # pragma: no cover
     """Find the minimum of the spectra `order`, of one frame; theta and scalars are theirs.
 
     `bent` receives N - H. Scalars are chi2, what negative amplitudes would cost, evaluations and a
-    code.
+    code. Spectra that start from the same bins are compressed together.
     """
     data, noise, scale, width, node, order = spectra
     theta, scalars, bent = out
     lines, m, n = model[2].size, model[5].size, theta.shape[1]
-    work = (
+    work, space = _work(lines, m, n), _space(m, n)
+    padded = (t.size + 7) & ~7
+    y, flat = np.zeros(t.size), aligned(_RUN * padded).reshape(_RUN, padded)
+    products, squares = aligned(_RUN * RANK * lines), np.zeros(_RUN)
+    bins, own, unit = np.zeros(n // 2, np.int64), np.zeros(n), np.zeros(m)
+    first = 0
+    while first < order.size:
+        last = _run(model, theta, scale, order, first, frame, tables[3], bins)
+        for i in range(last - first):
+            s = order[first + i]
+            squares[i] = _flatten(data, s, noise[s], continuum, y, flat, i)
+        _compress_run(tables, flat, last - first, bins, products)
+        for i in range(last - first):
+            s = order[first + i]
+            scalars[s, 0], scalars[s, 1], scalars[s, 2], scalars[s, 3] = np.nan, 0.0, 0.0, OUTSIDE
+            own[:] = theta[s]
+            if not np.isfinite(squares[i] + own.sum()):
+                continue
+            work[6][:] = bins
+            four = RANK * ((i & ~3) * lines + (i & 3))
+            for k in range(lines):
+                for r in range(RANK):
+                    work[1][RANK * k + r] = products[four + 4 * RANK * k + r]
+            own_axis = scale[s], width[s]
+            spaxel = own_axis, node[s], element(model, own_axis, t)
+            code, chi2, evaluations = search(
+                model, own, spaxel, frame, tables, work, flat[i], squares[i], limits, space
+            )
+            debt = _debt(space[3][0], space[0][0], space[4][0], unit) if code == FOUND else 0.0
+            scalars[s, 0], scalars[s, 1] = chi2, debt
+            scalars[s, 2], scalars[s, 3] = evaluations, code
+            if code != OUTSIDE:
+                theta[s] = own
+            if code == FOUND:
+                for p in range(n):
+                    for q in range(n):
+                        bent[s, p, q] = space[1][3][p, q] - space[1][1][p, q]
+        first = last
+
+
+@njit(cache=True, nogil=True)
+def _work(lines, m, n):  # pragma: no cover - compiled
+    """Work of one spectrum, as `_reduced.py` describes it."""
+    return (
         aligned(3 * RANK * lines),
         aligned(RANK * (2 * lines + 3)),
         aligned(RANK * lines * lines),
@@ -70,33 +147,17 @@ def find_all(spectra, model, frame, tables, continuum, t, limits, out):  # pragm
         np.zeros(n // 2, np.int64),
         np.ones(lines),
         np.zeros((n, m)),
+        np.zeros(lines, np.float32),
     )
-    space = (
+
+
+@njit(cache=True, nogil=True)
+def _space(m, n):  # pragma: no cover - compiled
+    """Small matrices, vectors and flags of a search."""
+    return (
         (np.zeros((m, m)), np.zeros((m, m))),
         (np.zeros((n, m)), np.zeros((n, n)), np.zeros((n, n)), np.zeros((n, n))),
         (np.zeros(n), np.zeros(n), np.zeros(n)),
         (np.zeros(m), np.zeros(m)),
         (np.zeros(m, np.bool_), np.zeros(n, np.bool_)),
     )
-    y, flat = np.zeros(t.size), aligned((t.size + 7) & ~7)
-    own, unit = np.zeros(n), np.zeros(m)
-    for s in order:
-        square = _flatten(data, s, noise[s], continuum, y, flat)
-        scalars[s, 0], scalars[s, 1], scalars[s, 2], scalars[s, 3] = np.nan, 0.0, 0.0, OUTSIDE
-        own[:] = theta[s]
-        if not np.isfinite(square + own.sum()):
-            continue
-        work[6][:] = -1
-        own_axis = scale[s], width[s]
-        spaxel = own_axis, node[s], element(model, own_axis, t)
-        code, chi2, evaluations = search(
-            model, own, spaxel, frame, tables, work, flat, square, limits, space
-        )
-        debt = _debt(space[3][0], space[0][0], space[4][0], unit) if code == FOUND else 0.0
-        scalars[s, 0], scalars[s, 1], scalars[s, 2], scalars[s, 3] = chi2, debt, evaluations, code
-        if code != OUTSIDE:
-            theta[s] = own
-        if code == FOUND:
-            for p in range(n):
-                for q in range(n):
-                    bent[s, p, q] = space[1][3][p, q] - space[1][1][p, q]

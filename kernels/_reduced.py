@@ -20,7 +20,7 @@ from numba import njit
 from ._reduction import bend, compress, look_up, overlap
 from ._rows import place, share
 from ._step import direction, freeze, limit, relax
-from ._vector import add, product
+from ._vector import add, mix, product
 from .axis import SPEED_OF_LIGHT
 from .basis import DELTA_NODES, PHASES, RANK, REACH, TAU_NODES, TURN
 from .cholesky import backward, factor, forward
@@ -62,6 +62,22 @@ def _locate(model, theta, spaxel, frame, at):  # pragma: no cover - compiled
 
 
 @njit(cache=True, nogil=True, _nrt=False, forceinline=True, error_model="numpy")
+def bin_of(model, velocity, scale, frame, ready):  # pragma: no cover - compiled
+    """Bin of a velocity on a spaxel's own axis, -1 for none."""
+    stretch = 1.0 + velocity / SPEED_OF_LIGHT
+    stretch = stretch * scale if model[1] else stretch / scale
+    found = math.floor((SPEED_OF_LIGHT * (stretch - 1.0) - frame[2]) / frame[3] + 0.5)
+    return found if 0 <= found < ready.size and ready[found] else -1
+
+
+@njit(cache=True, nogil=True, _nrt=False, forceinline=True)
+def start_of(place, half):  # pragma: no cover - compiled
+    """Where in the functions those of a line at a place start, at the first channel."""
+    whole = place // PHASES
+    return RANK * ((place - PHASES * whole) * (2 * half + 1) + half - whole)
+
+
+@njit(cache=True, nogil=True, _nrt=False, forceinline=True, error_model="numpy")
 def _settle(model, theta, spaxel, frame, tables, at, bins, flat, z):  # pragma: no cover - compiled
     """Give every group that has left its bin the next one and compress the spectrum there."""
     vectors, places, ready, line_group, half = tables[0], *tables[2:4], *tables[7:9]
@@ -75,17 +91,13 @@ def _settle(model, theta, spaxel, frame, tables, at, bins, flat, z):  # pragma: 
                 inside = abs(at[k, 0] - places[bins[g], k] / PHASES) <= REACH
         if inside:
             continue
-        stretch = 1.0 + theta[2 * g] / SPEED_OF_LIGHT
-        stretch = stretch * spaxel[0][0] if model[1] else stretch / spaxel[0][0]
-        found = math.floor((SPEED_OF_LIGHT * (stretch - 1.0) - frame[2]) / frame[3] + 0.5)
-        if found < 0 or found >= ready.size or not ready[found]:
+        found = bin_of(model, theta[2 * g], spaxel[0][0], frame, ready)
+        if found < 0:
             return OUTSIDE
         bins[g] = found
         for k in range(at.shape[0]):
             if line_group[k] == g:
-                whole = places[found, k] // PHASES
-                start = (places[found, k] - PHASES * whole) * (2 * half + 1) + half - whole
-                compress(flat, vectors, RANK * start, z, RANK * k)
+                compress(flat, vectors, start_of(places[found, k], half), z, RANK * k)
     for g in range(bins.size):
         for other in range(g):
             if abs(bins[g] - bins[other]) > frame[4]:
@@ -105,7 +117,7 @@ def _block(tables, frame, bins, j, k):  # pragma: no cover - compiled
 @njit(cache=True, nogil=True, _nrt=False, forceinline=True, error_model="numpy")
 def _evaluate(model, theta, spaxel, frame, tables, work, flat):  # pragma: no cover - compiled
     """Fill coefficients and overlaps at theta, and the shares; a code."""
-    h, z, w, _, _, at, bins, shares, _ = work
+    h, z, w, _, _, at, bins, shares, _, _ = work
     places, line_group = tables[2], tables[7]
     _locate(model, theta, spaxel, frame, at)
     code = _settle(model, theta, spaxel, frame, tables, at, bins, flat, z)
@@ -173,27 +185,30 @@ def _cover(model, work, dropped):  # pragma: no cover - compiled
 @njit(cache=True, nogil=True, _nrt=False, forceinline=True, error_model="numpy")
 def _tilt(model, frame, tables, work, amplitude):  # pragma: no cover - compiled
     """Fill residual, slopes and their images at the accepted point."""
-    h, z, w, slope, image, at, bins, shares, _ = work
+    h, z, w, slope, image, at, bins, shares, _, peaks = work
     near, line_group, lines = tables[6], tables[7], at.shape[0]
     left = RANK * lines
     for m in range(slope.size):
         slope[m] = image[m] = np.float32(0.0)
-    for j in range(lines):
-        for m in range(RANK):
-            z[left + RANK * j + m] = z[RANK * j + m]
-        for k in range(lines):
-            at_w = RANK * (j * lines + k)
-            if k > j:
-                overlap(tables[4], _block(tables, frame, bins, j, k), h, 3 * RANK * k, w, at_w)
-            add(z, left + RANK * j, -shares[k] * amplitude[model[3][k]], w, at_w)
     for k in range(lines):
-        peak, by_v = shares[k] * amplitude[model[3][k]], RANK * (2 * line_group[k] * lines + k)
+        peaks[k] = -shares[k] * amplitude[model[3][k]]
+    for j in range(lines):
+        for k in range(j + 1, lines):
+            block = _block(tables, frame, bins, j, k)
+            overlap(tables[4], block, h, 3 * RANK * k, w, RANK * (j * lines + k))
+        mix(z, left + RANK * j, RANK * j, peaks, w, RANK * j * lines)
+    for k in range(lines):
+        peak, by_v = -peaks[k], RANK * (2 * line_group[k] * lines + k)
         add(slope, by_v, peak * at[k, 2] / frame[7], h, RANK * (3 * k + 1))
         add(slope, by_v, peak * at[k, 3] / frame[9], h, RANK * (3 * k + 2))
         add(slope, by_v + left, peak * at[k, 4] / frame[9], h, RANK * (3 * k + 2))
+    for k in range(lines):
+        for p in range(2 * line_group[k], 2 * line_group[k] + 2):
+            own = RANK * (p * lines + k)
+            overlap(tables[4], _block(tables, frame, bins, k, k), slope, own, image, own)
     for j in range(lines):
         for k in range(lines):
-            if near[j, k]:
+            if near[j, k] and j != k:
                 block, first = _block(tables, frame, bins, j, k), 2 * line_group[k]
                 for p in range(first, first + 2):
                     overlap(tables[4], block, slope, RANK * (p * lines + k), z, 2 * left)

@@ -49,6 +49,46 @@ def compress(flat, vectors, start, z, o):  # pragma: no cover - compiled
             z[o + m] += (first + second) + (third + fourth)
 
 
+@njit(cache=True, nogil=True, fastmath=PAIRWISE)
+def compress_four(flat, row, vectors, start, z, o):  # pragma: no cover - compiled
+    """As `compress`, for four rows of `flat` from `row` on, which load the functions but once.
+
+    The products of the four stand side by side at o.
+    """
+    start, o, row = max(start, 0), max(o, 0), max(row, 0)
+    for m in range(4 * RANK):
+        z[o + m] = np.float32(0.0)
+    for block in range(flat.shape[1] // 4):
+        i = 4 * block
+        r = start + RANK * i
+        a0, a1, a2, a3 = flat[row, i], flat[row, i + 1], flat[row, i + 2], flat[row, i + 3]
+        b0, b1, b2, b3 = (
+            flat[row + 1, i],
+            flat[row + 1, i + 1],
+            flat[row + 1, i + 2],
+            flat[row + 1, i + 3],
+        )
+        c0, c1, c2, c3 = (
+            flat[row + 2, i],
+            flat[row + 2, i + 1],
+            flat[row + 2, i + 2],
+            flat[row + 2, i + 3],
+        )
+        d0, d1, d2, d3 = (
+            flat[row + 3, i],
+            flat[row + 3, i + 1],
+            flat[row + 3, i + 2],
+            flat[row + 3, i + 3],
+        )
+        for m in range(RANK):
+            v0, v1 = vectors[r + m], vectors[r + 16 + m]
+            v2, v3 = vectors[r + 32 + m], vectors[r + 48 + m]
+            z[o + m] += (a0 * v0 + a1 * v1) + (a2 * v2 + a3 * v3)
+            z[o + 16 + m] += (b0 * v0 + b1 * v1) + (b2 * v2 + b3 * v3)
+            z[o + 32 + m] += (c0 * v0 + c1 * v1) + (c2 * v2 + c3 * v3)
+            z[o + 48 + m] += (d0 * v0 + d1 * v1) + (d2 * v2 + d3 * v3)
+
+
 @njit(inline="always", fastmath=FAST_MATH)
 def _spline(t):  # pragma: no cover - compiled
     """Weights of four nodes of a cubic B-spline, then of its slope, t past the second node."""

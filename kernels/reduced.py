@@ -15,7 +15,6 @@ width is free. A spectrum that leaves the tables keeps its start: the polish is 
 """
 
 import math
-import threading
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -26,6 +25,7 @@ from ._reduced import FOUND
 from .axis import SPEED_OF_LIGHT
 from .basis import CLASS, WIDTHS, Basis, build_basis, width_class
 from .emission import Continuum, Emission, Shape
+from .once import Once
 from .overlaps import Frame, build_frame, reach
 from .varpro import Bounds, Geometry, packed
 
@@ -76,15 +76,13 @@ class ReducedEngine:
 
     def __init__(self, emission: Emission, continuum: Continuum, bounds: Bounds) -> None:
         self.emission, self.continuum, self.bounds = emission, continuum, bounds
-        self._bases: dict[tuple, Basis] = {}
-        self._frames: dict[tuple, Frame] = {}
-        self._lock = threading.Lock()
+        self._bases: Once[Basis] = Once()
+        self._frames: Once[Frame] = Once()
 
     @property
     def nbytes(self) -> int:
         """Memory that the tables made so far take."""
-        with self._lock:
-            return sum(x.nbytes for x in (*self._bases.values(), *self._frames.values()))
+        return sum(x.nbytes for x in (*self._bases.values(), *self._frames.values()))
 
     def find(
         self,
@@ -176,15 +174,14 @@ class ReducedEngine:
         t = geometry.coordinate
         stretched = bool((geometry.scale != 1.0).any())
         key = (float(t[0]), float(t[-1]), t.size, index, stretched)
-        with self._lock:
-            if key not in self._frames:
-                beyond = _STRETCH * SPEED_OF_LIGHT if stretched else 0.0
-                low, high = self.bounds.velocity
-                basis = self._basis(index, geometry)
-                self._frames[key] = build_frame(
-                    basis, self.emission, self.continuum, t, (low - beyond, high + beyond)
-                )
-            return self._frames[key]
+        beyond = _STRETCH * SPEED_OF_LIGHT if stretched else 0.0
+        reached = self.bounds.velocity[0] - beyond, self.bounds.velocity[1] + beyond
+
+        def make() -> Frame:
+            basis = self._basis(index, geometry)
+            return build_frame(basis, self.emission, self.continuum, t, reached)
+
+        return self._frames.get(key, make)
 
     def _basis(self, index: int, geometry: Geometry) -> Basis:
         """Functions of a class of widths; built where they are not yet."""
@@ -200,6 +197,4 @@ class ReducedEngine:
         exact = 1.05 * max(widest, 2.0 * least)
         sigma = least, 1.05 ** math.ceil(math.log(exact) / math.log(1.05))
         key = (index, sigma, reach(t.size + 8 & ~7))
-        if key not in self._bases:
-            self._bases[key] = build_basis(self.emission.shape, *key)
-        return self._bases[key]
+        return self._bases.get(key, lambda: build_basis(self.emission.shape, *key))

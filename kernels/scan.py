@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 _VELOCITY_STEP = 0.4  # of a line's full width
 _BROADENING_STEP = 2.3  # ratio of neighbouring nodes
 _BLOCK = 256  # spectra whose products are in memory at once
-_ROWS = 64  # a multiple of the rows that any BLAS takes together
+_ROWS = 16  # a multiple of the rows that any BLAS takes together
 
 
 class Seeds(NamedTuple):

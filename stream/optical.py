@@ -5,7 +5,6 @@ of the scan; the fit itself uses each spaxel's own. Classes follow from the spax
 batches nor threads change a result.
 """
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
@@ -18,6 +17,7 @@ from ..io.records import BatchKey, CubeHeader, SpectralBatch
 from ..io.results import arrow_schema, optical_columns
 from ..kernels import scan, varpro
 from ..kernels.axis import SPEED_OF_LIGHT
+from ..kernels.once import Once
 from ..kernels.scatter import runs_of, scatter
 from ..models.fit_graph import Fitter
 from .config import OpticalConfig
@@ -125,8 +125,7 @@ class OpticalRecipe:
                 "velocity": "optical, c dlambda / lambda0",
             },
         )
-        self._scans: dict[tuple[type, float, float], scan.SharedScan | scan.WeightedScan] = {}
-        self._lock = threading.Lock()
+        self._scans: Once[scan.SharedScan | scan.WeightedScan] = Once()
 
     @property
     def spaxel_work_nbytes(self) -> int:
@@ -190,7 +189,8 @@ class OpticalRecipe:
             yield members, data, weight, typical_noise(weight)
             return
         noise = self._first_noise(batch, members, data)
-        whole = np.isfinite(data.sum(axis=1)) & (noise > 0)
+        total = data @ np.ones(data.shape[1], dtype=data.dtype)
+        whole = np.isfinite(total) & (noise > 0)
         if whole.all():
             yield members, data, even(data, noise), noise
             return
@@ -228,22 +228,22 @@ class OpticalRecipe:
 
     def _table(self, kind: type[_Scan], members: "_Class") -> _Scan:
         """Build the scan of a class, or find it."""
-        key = kind, members.stretch, members.broaden
-        with self._lock:
-            if key not in self._scans:
-                model = self.model
-                low, high = model.bounds.velocity
-                beyond = 0.5 * _SCALE_CLASS * SPEED_OF_LIGHT if model.stretched else 0.0
-                nodes = scan.build(
-                    model.emission,
-                    model.continuum,
-                    model.coordinate[members.channels] * members.stretch,
-                    model.width * members.broaden,
-                    velocity=(low - beyond, high + beyond),
-                    broadening=model.bounds.broadening,
-                )
-                self._scans[key] = kind.of(nodes)
-            return cast(_Scan, self._scans[key])
+        model = self.model
+        low, high = model.bounds.velocity
+        beyond = 0.5 * _SCALE_CLASS * SPEED_OF_LIGHT if model.stretched else 0.0
+
+        def make() -> scan.SharedScan | scan.WeightedScan:
+            nodes = scan.build(
+                model.emission,
+                model.continuum,
+                model.coordinate[members.channels] * members.stretch,
+                model.width * members.broaden,
+                velocity=(low - beyond, high + beyond),
+                broadening=model.bounds.broadening,
+            )
+            return kind.of(nodes)
+
+        return cast(_Scan, self._scans.get((kind, members.stretch, members.broaden), make))
 
     def _first_noise(self, batch: SpectralBatch, members: "_Class", data: NDArray) -> Array:
         """Noise before the lines are known."""

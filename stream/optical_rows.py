@@ -187,15 +187,18 @@ def _line_fluxes(fitted: Fitted, model: SpectralModel, value: Array) -> tuple[Ar
     by_v, by_b = emission.flux_slopes(fit.velocity, fit.broadening, fitted.width, value)
     value, by_v, by_b = (x[:, lead] * emission.ratio for x in (value, by_v, by_b))
     peak = fit.linear[:, emission.column]
-    gradient = np.stack([peak * by_v, peak * by_b, value], axis=-1)
+    by_v, by_b = peak * by_v, peak * by_b
     error = np.empty_like(peak)
     for line, column in enumerate(emission.column):
-        chosen = [2 * group[line], 2 * group[line] + 1, 2 * emission.groups + column]
-        block = fit.covariance[:, chosen][:, :, chosen]
-        if emission.shape is Shape.SINC:
-            block = np.nan_to_num(block)
-        slope = gradient[:, line]
-        error[:, line] = np.sqrt(np.einsum("si,sij,sj->s", slope, block, slope))
+        v, b, a = 2 * group[line], 2 * group[line] + 1, 2 * emission.groups + column
+        part = fit.covariance
+        slope_v, slope_b, slope = by_v[:, line], by_b[:, line], value[:, line]
+        variance = slope * (slope * part[:, a, a] + 2 * slope_v * part[:, a, v])
+        variance += slope_v * slope_v * part[:, v, v]
+        if emission.shape is not Shape.SINC:  # whose broadening is known, and has no variance
+            variance += slope_b * (2 * slope * part[:, a, b] + slope_b * part[:, b, b])
+            variance += 2 * slope_v * slope_b * part[:, v, b]
+        error[:, line] = np.sqrt(variance)
     return peak * value, error
 
 
