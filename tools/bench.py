@@ -1,203 +1,26 @@
-"""Measure how fast spectra are fitted.
+"""Measure how fast spectra are fitted, and what a whole cube takes.
 
-``python -m streamfit.tools.bench fit`` times three engines on the same spectra from the same
-starts: `scipy.optimize.least_squares` with an analytic Jacobian on one core (as it is called, and
-with profiles shared between residuals and Jacobian), batches in numpy, and the numba kernel on one
-thread and more. Rounds go round all engines, so that what else the machine does hits them alike,
-and what is quoted are medians over rounds, of the ratio to scipy within a round: by the clock, and
-by the seconds that cores worked, which hardly depend on what else runs.
+``python -m streamfit.tools.bench fit`` times all engines on the same spectra from the same starts:
+`scipy.optimize.least_squares` with an analytic Jacobian on one core, batches in numpy, the direct
+kernel, and the reduced basis, alone and with its exact polish (`bench_fit.py`).
+``python -m streamfit.tools.bench stream`` times ``stream-fit optical`` from a cold file to the last
+row on disk at several sizes, beside `cat` (`bench_stream.py`). ``--json`` gives a line for each
+engine or run, with the machine in it.
 """
 
 import argparse
 import json
-import os
-import platform
-import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from itertools import pairwise
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 
-import numpy as np
-import psutil
-from numpy.typing import NDArray
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from threadpoolctl import threadpool_limits
 
-from .fit_engines import Problem, fit_numpy, fit_scipy, numba_engine, synthetic
-
-_AGREE = 1e-3  # in chi2
-_BUSY = 0.3  # seconds that the kernel fits copies of a round's spectra
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What the figures were measured on."""
-
-    cpu: str
-    cores: int
-    load: float  # processes that ran in the last minute, ours included
-    python: str
-    numpy: str
-    scipy: str
-    numba: str
-
-    @classmethod
-    def here(cls) -> "Machine":
-        """Describe this machine."""
-        libraries = {name: version(name) for name in ("numpy", "scipy", "numba")}
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        load = psutil.getloadavg()[0]
-        return cls(_cpu(), cores or 1, round(load, 1), platform.python_version(), **libraries)
-
-
-def _cpu() -> str:
-    """Name of the processor as the system gives it."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if "model name" in line]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """How an engine did.
-
-    Parameters
-    ----------
-    engine : str
-        scipy (residuals and Jacobian are functions of their own), scipy with what they have in
-        common computed once, numpy, numba.
-    threads : int
-    spectra_per_second : float
-        Median over rounds.
-    ratio : float
-        Times scipy on one core, by the clock: median over rounds of the ratio within a round.
-    low, high : float
-        Smallest and largest ratio of a round.
-    core_ratio : float
-        Times scipy, by the seconds that cores worked.
-    agree : float
-        Share of the spectra whose chi2 is within 1e-3 of scipy's.
-    spectra : int
-        Different spectra fitted.
-    """
-
-    engine: str
-    threads: int
-    spectra_per_second: float
-    ratio: float
-    low: float
-    high: float
-    core_ratio: float
-    agree: float
-    spectra: int
-
-
-def fit(
-    spectra: int, threads: Sequence[int], rounds: int, *, seed: int = 0, tolerance: float = 1e-10
-) -> list[Speed]:
-    """Time all engines.
-
-    Parameters
-    ----------
-    spectra : int
-        Different spectra, an equal share of them in each round.
-    threads : sequence of int
-        Threads that the numba kernel is timed with.
-    rounds : int
-        Times that the engines take turns.
-    seed : int
-        Of the spectra.
-    tolerance : float
-        Of scipy: ftol, xtol and gtol.
-
-    Returns
-    -------
-    list of Speed
-        scipy, numpy, then numba for each number of threads.
-    """
-    problem = synthetic(spectra, seed=seed)
-    edges = np.linspace(0, spectra, rounds + 1).astype(int)
-    with threadpool_limits(limits=1):
-        numba_engine(problem.part(slice(0, 8)), 1)()  # compiles
-        quick = _timed(numba_engine(problem, 1)).rate
-        taken = [
-            _round(problem.part(slice(a, b)), threads, round(_BUSY * quick / (b - a)), tolerance)
-            for a, b in pairwise(edges)
-        ]
-    names = [("scipy", 1), ("scipy, shared", 1), ("numpy", 1)]
-    names += [("numba", count) for count in threads]
-    return [_speed(*name, [(turn[0], turn[k]) for turn in taken]) for k, name in enumerate(names)]
-
-
-class _Turn(NamedTuple):
-    """One engine in one round."""
-
-    rate: float  # spectra per second
-    core_rate: float  # per second of work
-    chi2: NDArray
-
-
-def _round(problem: Problem, threads: Sequence[int], copies: int, tolerance: float) -> list[_Turn]:
-    """Time each engine once."""
-    taken = [_timed(lambda: fit_scipy(problem, tolerance=tolerance))]
-    taken.append(_timed(lambda: fit_scipy(problem, tolerance=tolerance, shared=True)))
-    taken.append(_timed(lambda: fit_numpy(problem)))
-    many = problem.part(slice(None), copies=max(1, copies))
-    for count in threads:
-        turn = _timed(numba_engine(many, count))
-        taken.append(turn._replace(chi2=turn.chi2[: len(problem.data)]))
-    return taken
-
-
-def _timed(work: Callable[[], NDArray]) -> _Turn:
-    clock, cores = time.perf_counter(), time.process_time()
-    chi2 = work()
-    clock, cores = time.perf_counter() - clock, time.process_time() - cores
-    return _Turn(len(chi2) / clock, len(chi2) / cores, chi2)
-
-
-def _speed(engine: str, threads: int, taken: Sequence[tuple[_Turn, _Turn]]) -> Speed:
-    """Sum up the rounds of (scipy, engine)."""
-    ratios = [own.rate / base.rate for base, own in taken]
-    off = np.concatenate([np.abs(own.chi2 - base.chi2) for base, own in taken])
-    return Speed(
-        engine,
-        threads,
-        spectra_per_second=round(statistics.median(own.rate for _, own in taken), 1),
-        ratio=round(statistics.median(ratios), 1),
-        low=round(min(ratios), 1),
-        high=round(max(ratios), 1),
-        core_ratio=round(statistics.median(o.core_rate / b.core_rate for b, o in taken), 1),
-        agree=round(float(np.mean(off < _AGREE)), 5),
-        spectra=off.size,
-    )
-
-
-def _table(speeds: Sequence[Speed]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("engine", no_wrap=True)
-    for heading in ("threads", "spectra/s", "x scipy", "rounds", "per core", "agree"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for speed in speeds:
-        table.add_row(
-            speed.engine,
-            f"{speed.threads}",
-            f"{speed.spectra_per_second:,.0f}",
-            f"{speed.ratio:.3g}",
-            f"{speed.low:.3g} to {speed.high:.3g}",
-            f"{speed.core_ratio:.3g}",
-            f"{speed.agree:.1%}",
-        )
-    return table
+from ..io.errors import StreamFitError
+from . import bench_fit, bench_stream
+from .bench_machine import Machine
+from .bench_plot import draw_cost
 
 
 def _counts(text: str) -> tuple[int, ...]:
@@ -208,29 +31,108 @@ def _counts(text: str) -> tuple[int, ...]:
     return counts
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run as a program: ``python -m streamfit.tools.bench fit``."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    timing = commands.add_parser("fit", help="scipy, numpy and the numba kernel on one problem")
+def _sizes(text: str) -> tuple[int, ...]:
+    """Read ``2^14,65536``."""
+    sizes = []
+    for part in text.split(","):
+        base, _, power = part.partition("^")
+        sizes.append(int(base) ** int(power or 1))
+    if min(sizes) < 1:
+        raise ValueError(text)
+    return tuple(sizes)
+
+
+_counts.__name__ = "numbers such as 1,2"  # how argparse names what it wanted
+_sizes.__name__ = "sizes such as 2^14,65536"
+
+
+def _add_fit(commands: argparse._SubParsersAction) -> None:
+    timing = commands.add_parser("fit", help="all engines on one problem")
     timing.add_argument("-n", type=int, default=700, metavar="N", help="spectra (default 700)")
     timing.add_argument("--threads", type=_counts, default=(1, 2), metavar="1,2")
     timing.add_argument("--rounds", type=int, default=7, help="turns of all engines (default 7)")
     timing.add_argument("--seed", type=int, default=0)
     timing.add_argument("--tolerance", type=float, default=1e-10, help="of scipy (default 1e-10)")
+    timing.add_argument(
+        "--seconds", type=float, default=0.3, help="an engine works in a round (default 0.3)"
+    )
     timing.add_argument("--json", action="store_true", help="write a JSON line for each engine")
-    asked = parser.parse_args(argv)
-    if not 1 <= asked.rounds <= asked.n:
-        parser.error(f"{asked.n} spectra in {asked.rounds} rounds: give each round one or more")
-    machine = Machine.here()
-    speeds = fit(asked.n, asked.threads, asked.rounds, seed=asked.seed, tolerance=asked.tolerance)
+    timing.set_defaults(run=_fit)
+
+
+def _add_stream(commands: argparse._SubParsersAction) -> None:
+    timing = commands.add_parser("stream", help="whole cubes, from a cold file")
+    timing.add_argument(
+        "--folder",
+        type=Path,
+        required=True,
+        help="for cubes and runs; cubes stay and are used again",
+    )
+    timing.add_argument(
+        "--sizes",
+        type=_sizes,
+        default=bench_stream.SIZES,
+        metavar="2^14,...",
+        help="spectra (default 2^14,2^16,2^18,2^20 and a full SITELLE cube, 4227072)",
+    )
+    timing.add_argument("--rounds", type=int, default=1, help="times round all sizes (default 1)")
+    timing.add_argument("--figure", type=Path, metavar="PNG", help="cost against spectra")
+    timing.add_argument("--json", action="store_true", help="write a JSON line for each run")
+    timing.add_argument(
+        "options", nargs="*", metavar="FLAG", help="of stream-fit optical, after --: -- --threads 1"
+    )
+    timing.set_defaults(run=_stream)
+
+
+def _fit(asked: argparse.Namespace, machine: Machine, console: Console) -> None:
+    timing = bench_fit.Timing(asked.rounds, asked.seconds, asked.tolerance)
+    speeds = bench_fit.fit(asked.n, asked.threads, timing, seed=asked.seed)
     if asked.json:
         for speed in speeds:
             print(json.dumps({**asdict(speed), "machine": asdict(machine)}))
     else:
-        console = Console(highlight=False)
+        console.print(bench_fit.table(speeds))
+        console.print(bench_fit.tables_line(speeds))
+
+
+def _stream(asked: argparse.Namespace, machine: Machine, console: Console) -> None:
+    passes = []
+    for found in bench_stream.stream(
+        asked.folder,
+        asked.sizes,
+        rounds=asked.rounds,
+        options=asked.options,
+        tell=lambda line: print(line, file=sys.stderr),
+    ):
+        passes.append(found)
+        if asked.json:
+            print(json.dumps({**asdict(found), "machine": asdict(machine)}), flush=True)
+    if not asked.json:
+        console.print(bench_stream.table(passes))
+    if asked.figure:
+        draw_cost(passes, asked.figure)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run as a program: ``python -m streamfit.tools.bench fit`` or ``stream``."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_fit(commands)
+    _add_stream(commands)
+    asked = parser.parse_args(argv)
+    if asked.rounds < 1:
+        parser.error(f"--rounds {asked.rounds}: give 1 or more")
+    if asked.command == "fit" and asked.rounds > asked.n:
+        parser.error(f"{asked.n} spectra in {asked.rounds} rounds: give each round one or more")
+    machine = Machine.here()
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    if not asked.json:
         console.print(", ".join(f"{name} {value}" for name, value in asdict(machine).items()))
-        console.print(_table(speeds))
+    try:
+        asked.run(asked, machine, console)
+    except StreamFitError as error:
+        print(error, file=sys.stderr)
+        return 2
     return 0
 
 
