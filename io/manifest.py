@@ -174,7 +174,8 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         if old == new:
             continue
         digests = all(isinstance(value, str) and len(value) >= 32 for value in (old, new))
-        shown = name.replace("_", " ") if digests else f"{name} {_show(old)} -> {_show(new)}"
+        plain = name if "/" in name else name.replace("_", " ")
+        shown = plain if digests else f"{name} {_show(old)} -> {_show(new)}"
         found.append(shown)
     return found
 

@@ -4,9 +4,11 @@ Only the number of spectra of each file is read beforehand. A file that cannot b
 row, which says why; the memory of a batch is that of its observations, for one at a time is read.
 """
 
+import copy
 import itertools
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,8 @@ class ObservationSource:
     name : str
         The first file, and how many more there are.
     spaxel_nbytes : int
-        Memory one observation takes in a batch [bytes], judged from the first that can be read.
+        Memory one observation takes in a batch [bytes]: of the first that can be read, and more
+        where another links to a larger file.
 
     Raises
     ------
@@ -59,11 +62,8 @@ class ObservationSource:
         self.name = paths[0].name + (f" and {more} more" if more else "")
         counts = [count_spectra(path) for path in paths]
         self._stops = list(itertools.accumulate(counts))
-        size, total = max(1, batch), self._stops[-1]
-        self._keys = [
-            BatchKey(self.name, start, min(start + size, total)) for start in range(0, total, size)
-        ]
-        self.spaxel_nbytes = self._typical()
+        self._keys = self._plan(batch)
+        self.spaxel_nbytes = self._largest()
 
     def __len__(self) -> int:
         """Count the observations."""
@@ -102,28 +102,65 @@ class ObservationSource:
             start = stop
         return ObservationBatch(key, tuple(found))
 
+    def cut(self, batch: int) -> "ObservationSource":
+        """Give the same observations in batches of another size."""
+        found = copy.copy(self)
+        found._keys = self._plan(batch)
+        return found
+
     def fingerprint(self) -> dict[str, Any]:
-        """Give a digest for each observation: of its own file and of all it links to."""
-        return {str(path): self._digest(path) for path in self.paths}
+        """Give a digest for each file: of its own content and of all it links to."""
+        return {str(path): _digest(files) for path, files in self._files.items()}
 
-    def _digest(self, path: Path) -> str:
-        """Digest what one observation is read from."""
-        files = [_identity(one) for one in files_of(path, self.links)]
-        return digest(json.dumps(files, sort_keys=True).encode())
+    @cached_property
+    def _files(self) -> dict[Path, list[Path]]:
+        """All that each file links to, itself at first."""
+        return {path: files_of(path, self.links) for path in self.paths}
 
-    def _typical(self) -> int:
-        """Give the memory of the first observation that can be read."""
+    def _plan(self, batch: int) -> list[BatchKey]:
+        """Cut the observations into batches."""
+        size, total = max(1, batch), self._stops[-1]
+        starts = range(0, total, size)
+        return [BatchKey(self.name, start, min(start + size, total)) for start in starts]
+
+    def _largest(self) -> int:
+        """Judge the memory of an observation with the largest response."""
         for path in self.paths:
             for one in observations(path, self.links):
                 if isinstance(one, Observation):
-                    return one.nbytes
+                    own, largest = (
+                        max((_size(file) for files in some for file in files[1:]), default=1)
+                        for some in ([self._files[path]], self._files.values())
+                    )
+                    return int(one.nbytes * max(1.0, largest / max(own, 1)))
         return _TYPICAL_NBYTES
+
+
+def digest_of(path: Path, links: Links | None = None) -> str:
+    """Digest what the spectra of one file are read from: its content and all it links to."""
+    return _digest(files_of(path, links or Links()))
+
+
+def _digest(files: list[Path]) -> str:
+    """Digest some files; one that cannot be read is known by its name."""
+    return digest(json.dumps([_identity(one) for one in files], sort_keys=True).encode())
+
+
+def _size(path: Path) -> int:
+    """Give the size of a file, nothing where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _identity(path: Path) -> dict[str, Any]:
     """Identify one file by its name, size, first and last block."""
-    with path.open("rb") as file:
-        first = file.read(BLOCK_NBYTES)
-        file.seek(max(0, path.stat().st_size - BLOCK_NBYTES))
-        last = file.read()
-    return {"name": path.name, **identity(path, header=b"", first=first, last=last)}
+    try:
+        with path.open("rb") as file:
+            first = file.read(BLOCK_NBYTES)
+            file.seek(max(0, path.stat().st_size - BLOCK_NBYTES))
+            last = file.read()
+        return {"name": path.name, **identity(path, header=b"", first=first, last=last)}
+    except OSError as error:
+        return {"name": path.name, "unreadable": error.strerror or str(error)}

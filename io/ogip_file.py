@@ -10,6 +10,7 @@ import gzip
 import io
 import warnings
 import zlib
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 from .fits_cards import Cards
+from .ogip_ragged import Ragged, flatten, from_heap
 
 _MAGIC = b"SIMPLE  ="
 _GZIP = b"\x1f\x8b"
@@ -34,18 +36,21 @@ class OgipTable:
     ----------
     where : str
         File and extension, as errors name them.
-    cards : dict
-        The header.
     rows : int
     """
 
-    def __init__(self, name: str, hdu: fits.BinTableHDU) -> None:
-        self._hdu = hdu
+    def __init__(self, name: str, hdu: fits.BinTableHDU, stream: Any) -> None:
+        self._hdu, self._stream = hdu, stream
         self.where = f"{name}[{hdu.name or 'unnamed'}]"
-        self.cards = _cards(hdu.header)
-        self.rows = int(self.cards.get("NAXIS2") or 0)
+        self._header: Any = hdu.header
+        self.rows = int(self._header.get("NAXIS2") or 0)
         self._columns: Any = hdu.columns
         self._names = {str(column.name).upper(): column for column in self._columns}
+
+    @cached_property
+    def cards(self) -> Cards:
+        """The header."""
+        return _cards(self._header)
 
     def __contains__(self, column: str) -> bool:
         """Whether there is a column of this name."""
@@ -71,6 +76,26 @@ class OgipTable:
                 f"{self.where}: column {name} cannot be read ({error}); copy the file again"
             ) from error
         return column if column.dtype.byteorder in "=|" else column.astype(column.dtype.name)
+
+    def ragged(self, name: str) -> Ragged:
+        """Give a column whose rows may differ in length, one row after the other.
+
+        Raises
+        ------
+        InputError
+            If it is not there or cannot be read.
+        """
+        found = None
+        if name in self._names:
+            found = from_heap(self._hdu, self._names[name], self._stored, self.where)
+        return flatten(self.column(name)) if found is None else found
+
+    @cached_property
+    def _stored(self) -> bytes:
+        """The table with its heap, as the file has it."""
+        place = self._hdu.fileinfo() or {}
+        self._stream.seek(place["datLoc"])
+        return self._stream.read(self._hdu.size)
 
     def energy(self, name: str) -> NDArray[np.float64]:
         """Give a column of energies [keV].
@@ -100,13 +125,13 @@ class OgipTable:
         """Give TLMIN of a column, None where the header has none that is a number."""
         index = list(self._names).index(name) + 1
         try:
-            return int(self.cards[f"TLMIN{index}"])
-        except (KeyError, TypeError, ValueError):
+            return int(self._header[f"TLMIN{index}"])
+        except (KeyError, TypeError, ValueError, fits.VerifyError):
             return None
 
     def classes(self) -> tuple[str, ...]:
         """Give HDUCLAS1 to HDUCLAS4 in capitals."""
-        return _classes(self.cards)
+        return _classes(self._header)
 
 
 class OgipFile:
@@ -169,7 +194,7 @@ class OgipFile:
         found = [hdu for hdu in self._hdus if isinstance(hdu, fits.BinTableHDU)]
         by_class = [hdu for hdu in found if _classes(hdu.header)[: len(kind)] == kind]
         chosen = by_class or [hdu for hdu in found if str(hdu.name).upper() in names]
-        return [OgipTable(self.name, hdu) for hdu in chosen]
+        return [OgipTable(self.name, hdu, self._stream) for hdu in chosen]
 
     def contents(self) -> str:
         """Name the extensions, for messages."""

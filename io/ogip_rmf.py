@@ -21,6 +21,7 @@ from scipy.sparse import csr_array
 from .errors import InputError
 from .observations import Array, Response
 from .ogip_file import OgipFile, OgipTable
+from .ogip_ragged import Ragged
 
 _MATRIX = ("MATRIX", "SPECRESP MATRIX", "RSP_MATRIX")
 _AREA_UNITS = {"": 1.0, "cm**2": 1.0, "cm2": 1.0, "cm^2": 1.0, "m**2": 1e4, "m2": 1e4, "m^2": 1e4}
@@ -29,13 +30,6 @@ _EDGES_AGREE = 1e-3  # relative
 _AREA_ABOVE = 2.0
 
 Ints = NDArray[np.int64]
-
-
-class Ragged(NamedTuple):
-    """A column with rows of any length: all values in order, and how many each row has."""
-
-    values: NDArray
-    lengths: Ints
 
 
 class Arf(NamedTuple):
@@ -173,7 +167,7 @@ def _matrix(table: OgipTable, channels: int, first: int) -> csr_array:
     """Spread the runs of channels over a sparse matrix, shape (energy, channel)."""
     groups = table.column("N_GRP").astype(np.int64)
     starts, counts = (_runs(table, name, groups) for name in ("F_CHAN", "N_CHAN"))
-    values = _ragged(table.column("MATRIX"))
+    values = table.ragged("MATRIX")
     needed = np.zeros(groups.size, dtype=np.int64)
     np.add.at(needed, np.repeat(np.arange(groups.size), groups), counts)
     short = np.flatnonzero(values.lengths < needed)
@@ -192,12 +186,11 @@ def _matrix(table: OgipTable, channels: int, first: int) -> csr_array:
             f"{first} to {first + channels - 1} of EBOUNDS; write TLMIN of F_CHAN"
         )
     offsets = np.concatenate([[0], np.cumsum(counts)[:-1]]) if counts.size else counts
-    within = np.arange(counts.sum()) - np.repeat(offsets, counts)
-    columns = np.repeat(lows, counts) + within
-    keep = _head(values, needed)
+    shift = np.repeat((lows - offsets).astype(np.int32), counts)
+    columns = np.arange(shift.size, dtype=np.int32) + shift
     pointers = np.concatenate([[0], np.cumsum(needed)]).astype(np.int32)
     matrix = csr_array(
-        (values.values[keep].astype(np.float32), columns.astype(np.int32), pointers),
+        (_first(values, needed).astype(np.float32, copy=False), columns, pointers),
         shape=(groups.size, channels),
     )
     matrix.sum_duplicates()
@@ -207,7 +200,7 @@ def _matrix(table: OgipTable, channels: int, first: int) -> csr_array:
 
 def _runs(table: OgipTable, name: str, groups: Ints) -> Ints:
     """Give the first N_GRP entries of every row of F_CHAN or N_CHAN, one after the other."""
-    found = _ragged(table.column(name))
+    found = table.ragged(name)
     short = np.flatnonzero(found.lengths < groups)
     if short.size:
         row = short[0]
@@ -215,24 +208,16 @@ def _runs(table: OgipTable, name: str, groups: Ints) -> Ints:
             f"{table.where}: row {row + 1} has {found.lengths[row]} values of {name} but N_GRP is "
             f"{groups[row]}; make the RMF again"
         )
-    return found.values[_head(found, groups)].astype(np.int64)
+    return _first(found, groups).astype(np.int64)
 
 
-def _ragged(column: NDArray) -> Ragged:
-    """Flatten a column of scalars, of fixed width or of variable length."""
-    if column.dtype != object:
-        rows = column.reshape(column.shape[0], -1)
-        return Ragged(rows.ravel(), np.full(rows.shape[0], rows.shape[1], dtype=np.int64))
-    lengths = np.array([len(row) for row in column], dtype=np.int64)
-    values = np.concatenate([np.asarray(row) for row in column]) if column.size else column
-    return Ragged(values, lengths)
-
-
-def _head(ragged: Ragged, wanted: Ints) -> NDArray[np.bool_]:
-    """Mark the first `wanted` values of each row."""
+def _first(ragged: Ragged, wanted: Ints) -> NDArray:
+    """Give the first `wanted` values of each row, one row after the other."""
+    if np.array_equal(ragged.lengths, wanted):
+        return ragged.values
     ends = np.cumsum(ragged.lengths)
     place = np.arange(ragged.values.size) - np.repeat(ends - ragged.lengths, ragged.lengths)
-    return place < np.repeat(wanted, ragged.lengths)
+    return ragged.values[place < np.repeat(wanted, ragged.lengths)]
 
 
 def _positive(matrix: csr_array, name: str) -> tuple[csr_array, tuple[str, ...]]:

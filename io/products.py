@@ -128,7 +128,7 @@ def write_map(
         header = _header(grid.cards | shared | about, ())
         hdus.append(fits.ImageHDU(error.reshape(ny, nx), header, name="ERR"))
         primary.header["ERRDATA"] = ("ERR", "extension with the one-sigma error")
-    _write_whole(path, fits.HDUList(hdus))
+    write_whole(path, fits.HDUList(hdus))
 
 
 def _header(cards: Cards, comments: tuple[str, ...]) -> fits.Header:
@@ -142,7 +142,7 @@ def _header(cards: Cards, comments: tuple[str, ...]) -> fits.Header:
     return header
 
 
-def _write_whole(path: Path, hdus: fits.HDUList) -> None:
+def write_whole(path: Path, hdus: fits.HDUList) -> None:
     """Write beside `path`, flush to the disk, then rename."""
     partial = path.with_name(path.name + ".tmp")
     try:

@@ -28,6 +28,7 @@ class FitStatus(IntFlag):
     NEGATIVE_AMPLITUDE = 1 << 8
     POOR_FIT = 1 << 9
     REFOLD_REJECTED = 1 << 10
+    POSTERIOR_ROUGH = 1 << 11
 
 
 STATUS_TEXT: Mapping[FitStatus, str] = {
@@ -44,6 +45,8 @@ STATUS_TEXT: Mapping[FitStatus, str] = {
     "a wrong velocity",
     FitStatus.POOR_FIT: "chi2 is far above dof: noise too low or a model too simple",
     FitStatus.REFOLD_REJECTED: "the deconvolved spectrum, refolded, does not give the counts",
+    FitStatus.POSTERIOR_ROUGH: "the posterior reaches beyond what was integrated: its columns are "
+    "rough; widen the ranges, or look at it with inspect",
 }
 
 

@@ -94,7 +94,7 @@ def find_all(spectra, model, frame, tables, continuum, t, limits, out):  # pragm
     data, noise, scale, width, node, order = spectra
     theta, scalars, bent = out
     lines, m, n = model[2].size, model[5].size, theta.shape[1]
-    work, space = _work(lines, m, n), _space(m, n)
+    work, space = reduced_work(lines, m, n), _space(m, n)
     padded = (t.size + 7) & ~7
     y, flat = np.zeros(t.size), aligned(_RUN * padded).reshape(_RUN, padded)
     products, squares = aligned(_RUN * RANK * lines), np.zeros(_RUN)
@@ -135,7 +135,7 @@ def find_all(spectra, model, frame, tables, continuum, t, limits, out):  # pragm
 
 
 @njit(cache=True, nogil=True)
-def _work(lines, m, n):  # pragma: no cover - compiled
+def reduced_work(lines, m, n):  # pragma: no cover - compiled
     """Work of one spectrum, as `_reduced.py` describes it."""
     return (
         aligned(3 * RANK * lines),

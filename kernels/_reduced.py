@@ -115,7 +115,7 @@ def _block(tables, frame, bins, j, k):  # pragma: no cover - compiled
 
 
 @njit(cache=True, nogil=True, _nrt=False, forceinline=True, error_model="numpy")
-def _evaluate(model, theta, spaxel, frame, tables, work, flat):  # pragma: no cover - compiled
+def evaluate(model, theta, spaxel, frame, tables, work, flat):  # pragma: no cover - compiled
     """Fill coefficients and overlaps at theta, and the shares; a code."""
     h, z, w, _, _, at, bins, shares, _, _ = work
     places, line_group = tables[2], tables[7]
@@ -288,7 +288,7 @@ def search(model, theta, spaxel, frame, tables, work, flat, yy, limits, space): 
     has_width, width = model[0] != SINC, spaxel[2]
     for a in range(dropped.size):
         dropped[a] = False
-    code = _evaluate(model, theta, spaxel, frame, tables, work, flat)
+    code = evaluate(model, theta, spaxel, frame, tables, work, flat)
     if code != FOUND:
         return code, np.nan, 1
     _cover(model, work, dropped)
@@ -328,7 +328,7 @@ def search(model, theta, spaxel, frame, tables, work, flat, yy, limits, space): 
                 for p in range(theta.size):
                     theta[p] = trial[p]
                 return FOUND if sound else UNSETTLED, chi2 - gain, evaluation
-            code = _evaluate(model, trial, spaxel, frame, tables, work, flat)
+            code = evaluate(model, trial, spaxel, frame, tables, work, flat)
             if code != FOUND:
                 return code, chi2, evaluation
             trial_chi2 = _project(model, work, yy, dropped, trial_lower, trial_amplitude)

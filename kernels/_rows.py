@@ -50,7 +50,7 @@ def place(model, k, theta, spaxel):  # pragma: no cover - compiled
 
 
 @njit(**BORROWING)
-def _area(model, k, theta, spaxel):  # pragma: no cover - compiled
+def line_area(model, k, theta, spaxel):  # pragma: no cover - compiled
     """Wavelength-integrated flux of line k at peak one, up to a factor that all lines share."""
     centre, _, sigma, own = place(model, k, theta, spaxel)
     if model[0] == GAUSSIAN:
@@ -79,8 +79,8 @@ def share(model, theta, spaxel, shares):  # pragma: no cover - compiled
     for k in range(lead.size):
         shares[k] = 1.0
         if lead[k] != k:
-            of_lead = _area(model, lead[k], theta, spaxel)
-            shares[k] = ratio[k] * of_lead / _area(model, k, theta, spaxel)
+            of_lead = line_area(model, lead[k], theta, spaxel)
+            shares[k] = ratio[k] * of_lead / line_area(model, k, theta, spaxel)
 
 
 @njit(**BORROWING)

@@ -218,8 +218,11 @@ def _prepare(packed, right, own, columns, terms, turned, lower, z):  # pragma: n
 
 
 @njit(cache=True, nogil=True)
-def pick_weighted(products, sizes, grid, out):  # pragma: no cover - compiled
-    """Fill `out`, shape (spaxel, 6), from the weighted sums of `WeightedScan`."""
+def pick_weighted(products, sizes, grid, out, kept):  # pragma: no cover - compiled
+    """Fill `out`, shape (spaxel, 6), from the weighted sums of `WeightedScan`.
+
+    `kept`, unless it has no rows, receives z, shape (spaxel, node * column).
+    """
     right, sums, squares = products
     columns, terms = sizes
     nodes = grid[0].size
@@ -243,6 +246,8 @@ def pick_weighted(products, sizes, grid, out):  # pragma: no cover - compiled
                 right[s, k * columns : (k + 1) * columns],
             )
             _prepare(packed, c, own, columns, terms, turned, lower[k], z[k])
+            if kept.shape[0] > 0:
+                kept[s, k * columns : (k + 1) * columns] = z[k]
         flipped[:] = z.T
         if np.isfinite(_bounds(flipped, 1.0, work[0])):
             _pick(flipped.T, 1.0, lower, grid, work, out[s])

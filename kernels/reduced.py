@@ -15,6 +15,7 @@ width is free. A spectrum that leaves the tables keeps its start: the polish is 
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -110,17 +111,13 @@ class ReducedEngine:
         Found
         """
         spaxels = data.shape[0]
-        t, step = geometry.coordinate, float(geometry.coordinate[1] - geometry.coordinate[0])
-        width = geometry.width[:, 0] / geometry.scale / step
-        classes = width_class(self.emission.shape, width)
+        t = geometry.coordinate
         theta = np.clip(np.stack(start, axis=-1), *np.transpose(self.bounds))
         begin = theta.reshape(spaxels, -1)
         theta = np.array(begin, order="C")
         scalars = np.full((spaxels, 4), np.nan)
         bent = np.zeros((spaxels, theta.shape[1], theta.shape[1]))
-        for index in np.unique(classes):
-            rows = np.flatnonzero(classes == index)
-            frame = self._frame(int(index), geometry)
+        for rows, (axis, tables, nodes), flat in self._classes(geometry):
             order = rows[np.argsort(theta[rows, 0], kind="stable")]
             find_all(
                 (
@@ -128,24 +125,13 @@ class ReducedEngine:
                     noise,
                     geometry.scale,
                     geometry.width,
-                    self._nodes(width, frame.basis),
+                    nodes,
                     order,
                 ),
                 packed(self.emission),
-                (*frame.axis, *frame.basis.grid),
-                (
-                    frame.basis.vectors.reshape(-1),
-                    frame.basis.table.reshape(-1),
-                    frame.places,
-                    frame.ready,
-                    frame.blocks.reshape(-1),
-                    frame.slot,
-                    frame.near,
-                    self.emission.line_group,
-                    frame.basis.half,
-                    frame.blocks.shape[1],
-                ),
-                frame.continuum,
+                axis,
+                tables,
+                flat,
                 t,
                 (*map(float, (*self.bounds.velocity, *self.bounds.broadening)), _ITERATIONS),
                 (theta, scalars, bent),
@@ -161,6 +147,45 @@ class ReducedEngine:
             evaluations=np.nan_to_num(scalars[:, 2]).astype(np.int64),
             found=~lost,
         )
+
+    def classes(self, geometry: Geometry) -> Iterator[tuple[NDArray[np.int64], tuple]]:
+        """Give the spaxels that share tables, and what the compiled loops need of these.
+
+        Parameters
+        ----------
+        geometry : Geometry
+            Axis and line width of each spaxel.
+
+        Yields
+        ------
+        rows : ndarray
+        tables : tuple
+            Axis of the frame, its tables, and for every spaxel the node of its width.
+        """
+        for rows, tables, _ in self._classes(geometry):
+            yield rows, tables
+
+    def _classes(self, geometry: Geometry) -> Iterator[tuple[NDArray[np.int64], tuple, Array]]:
+        """Give what `classes` does, and the continuum of the frame."""
+        step = float(geometry.coordinate[1] - geometry.coordinate[0])
+        width = geometry.width[:, 0] / geometry.scale / step
+        classes = width_class(self.emission.shape, width)
+        for index in np.unique(classes):
+            frame = self._frame(int(index), geometry)
+            tables = (
+                frame.basis.vectors.reshape(-1),
+                frame.basis.table.reshape(-1),
+                frame.places,
+                frame.ready,
+                frame.blocks.reshape(-1),
+                frame.slot,
+                frame.near,
+                self.emission.line_group,
+                frame.basis.half,
+                frame.blocks.shape[1],
+            )
+            axis, nodes = (*frame.axis, *frame.basis.grid), self._nodes(width, frame.basis)
+            yield np.flatnonzero(classes == index), (axis, tables, nodes), frame.continuum
 
     def _nodes(self, width: Array, basis: Basis) -> NDArray[np.int64]:
         """Node of the table nearest to each width [channels]."""

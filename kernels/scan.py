@@ -15,6 +15,7 @@ Kinematic groups are scanned as one.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -28,10 +29,11 @@ from .emission import Continuum, Emission, Shape, profiles, resolution_element
 
 Array = NDArray[np.float64]
 
+Listener = Callable[[slice, NDArray[np.float32], NDArray[np.float32]], None]
+
 _VELOCITY_STEP = 0.4  # of a line's full width
 _BROADENING_STEP = 2.3  # ratio of neighbouring nodes
 _BLOCK = 256  # spectra whose products are in memory at once
-_ROWS = 16  # a multiple of the rows that any BLAS takes together
 
 
 class Seeds(NamedTuple):
@@ -171,7 +173,15 @@ class SharedScan:
         projector = np.ascontiguousarray(z.transpose(2, 1, 0).reshape(channels, -1))
         return cls(scan, projector.astype(np.float32), lower)
 
-    def seeds(self, data: NDArray[np.floating], noise: Array) -> Seeds:
+    def whiten(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give z of spectra over their noise, shape (spaxel, node * column)."""
+        z = _times(scaled, self.projector)
+        columns_first = z.reshape(-1, self.lower.shape[1], self.lower.shape[0])
+        return columns_first.transpose(0, 2, 1).reshape(len(scaled), -1)
+
+    def seeds(
+        self, data: NDArray[np.floating], noise: Array, listen: Listener | None = None
+    ) -> Seeds:
         """Find the starts of a batch.
 
         Parameters
@@ -180,6 +190,8 @@ class SharedScan:
             Spectra, finite.
         noise : ndarray, shape (spaxel,)
             Standard deviation of every channel; a row where it is not positive gets NaN.
+        listen : callable, optional
+            Handed the rows of each block, the spectra over their noise and z.
 
         Returns
         -------
@@ -193,6 +205,10 @@ class SharedScan:
             spectra = np.asarray(data[rows], dtype=np.float32)
             projected = _times(spectra, self.projector).reshape(layout)
             pick_shared(projected, noise[rows], self.lower, grid, out[rows])
+            if listen is not None:
+                unit = np.where(noise[rows] > 0, noise[rows], np.nan).astype(np.float32)[:, None]
+                z = projected.transpose(0, 2, 1).reshape(len(spectra), -1)
+                listen(rows, spectra / unit, z / unit)
         return Seeds(*np.ascontiguousarray(out.T))
 
 
@@ -227,7 +243,12 @@ class WeightedScan:
         d, e = np.tril_indices(terms)
         return cls(scan, np.ascontiguousarray(products), scan.basis[:, d] * scan.basis[:, e])
 
-    def seeds(self, data: NDArray[np.floating], weight: NDArray[np.floating]) -> Seeds:
+    def seeds(
+        self,
+        data: NDArray[np.floating],
+        weight: NDArray[np.floating],
+        listen: Listener | None = None,
+    ) -> Seeds:
         """Find the starts of a batch.
 
         Parameters
@@ -236,46 +257,68 @@ class WeightedScan:
             Spectra; where the weight is zero they may be NaN.
         weight : ndarray, shape (spaxel, channel)
             One over the standard deviation; zero leaves the channel out.
+        listen : callable, optional
+            Handed the rows of each block, their correlations with the profiles, and z.
 
         Returns
         -------
         Seeds
         """
         out = np.full((data.shape[0], 6), np.nan)
-        flat = self.scan.profile.reshape(self.scan.profile.shape[0], -1)
         grid, columns = _grid(self.scan), self.scan.profile.shape[2]
         for first in range(0, data.shape[0], _BLOCK):
             rows = slice(first, first + _BLOCK)
-            unit = weight[rows].max(axis=1, keepdims=True)  # fluxes of 1e-20 would underflow
+            unit = weight[rows].max(axis=1)  # fluxes of 1e-20 would underflow
             unit = np.where(unit > 0, unit, 1.0)
-            w = (weight[rows] / unit).astype(np.float32)
-            y = (np.where(weight[rows] > 0, data[rows], 0.0) * weight[rows]).astype(np.float32) * w
-            flattened = _without_continuum(y, w * w, self.scan.basis)
-            squared = w * w
-            pick_weighted(
-                (
-                    _times(flattened, flat),
-                    _times(squared, self.products),
-                    _times(squared, self.squares),
-                ),
-                (columns, self.scan.basis.shape[1]),
-                grid,
-                out[rows],
-            )
+            products = self.sums(data[rows], weight[rows], unit)
+            sizes = columns, self.scan.basis.shape[1]
+            z = np.zeros_like(products[0][:0] if listen is None else products[0])
+            pick_weighted(products, sizes, grid, out[rows], z)
+            if listen is not None:
+                listen(rows, products[0], z)
         return Seeds(*np.ascontiguousarray(out.T))
+
+    def sums(
+        self, data: NDArray[np.floating], weight: NDArray[np.floating], unit: Array
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Sum over the channels: spectra less their continuum and squared weights.
+
+        Parameters
+        ----------
+        data, weight : ndarray, shape (spaxel, channel)
+            As `seeds` takes them.
+        unit : ndarray, shape (spaxel,)
+            Of the weights.
+
+        Returns
+        -------
+        tuple of ndarray
+            Products of the spectra with the columns, shape (spaxel, node * column), of the squared
+            weights with `products` and with `squares`.
+        """
+        w = (weight / unit[:, None]).astype(np.float32)
+        y = (np.where(weight > 0, data, 0.0) * weight).astype(np.float32) * w
+        flattened = _without_continuum(y, w * w, self.scan.basis)
+        flat = self.scan.profile.reshape(self.scan.profile.shape[0], -1)
+        return (
+            _times(flattened, flat),
+            _times(w * w, self.products),
+            _times(w * w, self.squares),
+        )
 
 
 def _times(spectra: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Matrix product whose rows do not depend on how many there are.
+    """Matrix product whose rows depend on how many there are by a few units in the last place.
 
-    BLAS sums the last few rows in an order of their own, so the number is rounded up.
+    BLAS sums few rows in another order than many, so it is always given as many.
     """
-    count = len(spectra)
-    if count % _ROWS:
-        whole = np.zeros((count + -count % _ROWS, spectra.shape[1]), np.float32)
-        whole[:count] = spectra
-        spectra = whole
-    return (spectra @ matrix)[:count]
+    out = np.empty((len(spectra), matrix.shape[1]), np.float32)
+    for first in range(0, len(spectra), _BLOCK):
+        part = spectra[first : first + _BLOCK]
+        if (missing := _BLOCK - len(part)) > 0:
+            part = np.concatenate([part, np.zeros((missing, part.shape[1]), np.float32)])
+        out[first : first + _BLOCK] = (part @ matrix)[: len(spectra) - first]
+    return out
 
 
 def _without_continuum(

@@ -73,7 +73,9 @@ def choose_batch(limit: int, cost: Cost, spaxels: int) -> int:
     return batch
 
 
-def plan_memory(limit: int, base: int, cost: Cost, *, batch: int, threads: int) -> Budget:
+def plan_memory(
+    limit: int, base: int, cost: Cost, *, batch: int, threads: int, rows: str = "spaxels"
+) -> Budget:
     """Fit threads and queue into the bound: a shorter queue first, then fewer threads.
 
     Parameters
@@ -87,6 +89,8 @@ def plan_memory(limit: int, base: int, cost: Cost, *, batch: int, threads: int) 
         Spaxels of the largest batch.
     threads : int
         Wanted.
+    rows : str
+        What a batch is made of, for the message.
 
     Raises
     ------
@@ -108,7 +112,7 @@ def plan_memory(limit: int, base: int, cost: Cost, *, batch: int, threads: int) 
     least = peak(1, 1)
     raise InputError(
         f"--memory {format_bytes(limit)} is too small: the program takes "
-        f"{format_bytes(floor)} and batches of {batch} spaxels "
+        f"{format_bytes(floor)} and batches of {batch} {rows} "
         f"{format_bytes(least - floor)} more; give at least "
         f"{format_bytes(least / _SLACK + 2**20)}, or a smaller --batch"
     )

@@ -31,9 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = join_negative(sys.argv[1:] if argv is None else argv)
-    # The simulator is imported only if it is called.
-    declare = _simulate_cube_arguments if words[:1] == ["simulate"] else lambda parser: None
-    arguments = build_parser({"cube": declare}).parse_args(words)
+    # A simulator is imported only if one is called.
+    kinds = {"cube": _simulate_cube_arguments, "xray": _simulate_xray_arguments}
+    if words[:1] != ["simulate"]:
+        kinds = dict.fromkeys(kinds, lambda parser: None)
+    arguments = build_parser(kinds).parse_args(words)
     own = {"simulate": _simulate, "demo": _demo}
     command = own.get(arguments.command) or getattr(commands, arguments.command)
     try:
@@ -62,15 +64,32 @@ def _simulate_cube_arguments(parser: argparse.ArgumentParser) -> None:
     add_arguments(parser)
 
 
+def _simulate_xray_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the X-ray simulator."""
+    from ..tools.simulate_xray import add_arguments
+
+    add_arguments(parser)
+
+
 def _simulate(arguments: argparse.Namespace) -> int:
-    """Write a simulated cube."""
+    """Write a simulated cube, or X-ray observations."""
+    if arguments.kind == "xray":
+        from ..tools import simulate_xray
+
+        return simulate_xray.run(arguments)
     from ..tools.simulate_cube import run
 
     return run(arguments)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    """Simulate a small cube, fit it, draw it and hold it against its truth."""
+    """Simulate a little, fit it, draw it and hold it against its truth."""
+    if arguments.kind == "xray":
+        from ..tools.compare_xray import report as compare_xray
+        from ..tools.simulate_xray import simulate_demo as simulate_xray
+        from .demo import demo_xray
+
+        return demo_xray(arguments, simulate=simulate_xray, compare=compare_xray)
     from ..tools.compare import report
     from ..tools.simulate_cube import simulate_demo
     from .demo import demo

@@ -4,6 +4,7 @@ The parts are checked once, when the table is opened; what is sealed later is no
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,6 @@ class RunTable:
     ----------
     manifest : RunManifest
     schema : pyarrow.Schema
-    grid : MapGrid
-        Of the run's maps.
     rows : int
         Spaxels fitted.
 
@@ -64,11 +63,16 @@ class RunTable:
             self._parts.append(path)
             self.rows += part.metadata.num_rows
 
-        ledger(directory.fit, take)
+        folder = directory.table(self.manifest.stage)
+        ledger(folder, take)
         if schema is None:
-            raise RunError(f"{directory.fit}: no part is sealed yet; wait, or resume the run")
+            raise RunError(f"{folder}: no part is sealed yet; wait, or resume the run")
         self.schema = schema
-        self.grid = _grid(self.manifest.header)
+
+    @cached_property
+    def grid(self) -> MapGrid:
+        """Pixels of the run's maps."""
+        return _grid(self.manifest.header)
 
     @property
     def names(self) -> list[str]:
@@ -106,6 +110,9 @@ class RunTable:
 
 
 def _as_array(column: pa.ChunkedArray) -> NDArray[Any]:
+    if pa.types.is_fixed_size_list(column.type):
+        flat = pa.chunked_array([chunk.flatten() for chunk in column.chunks])
+        return flat.to_numpy().reshape(len(column), column.type.list_size)
     return column.combine_chunks().to_numpy(zero_copy_only=False)
 
 

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..io.errors import InputError
+from ..io.ogip_links import Links
 from ..io.results import line_names
+from ..io.table import read_table
+from ..io.xray_columns import ENERGY_EDGES
 from .config import RunConfig
 from .directory import RunDirectory
 from .engine import Outcome
@@ -37,10 +40,29 @@ def optical(arguments: argparse.Namespace) -> int:
         flags=_flags(arguments),
         tie=arguments.tie,
     )
+    return _start(config, arguments)
+
+
+def xray(arguments: argparse.Namespace) -> int:
+    """Deconvolve X-ray spectra, or say how they would be."""
+    first, *more = arguments.spectra
+    config = build_config(
+        "xray",
+        first,
+        files=arguments.config,
+        sets=arguments.sets,
+        flags=_flags(arguments),
+        more=more,
+    )
+    return _start(config, arguments)
+
+
+def _start(config: RunConfig, arguments: argparse.Namespace) -> int:
+    """Begin a run, or show its plan."""
     if arguments.dry_run:
         return _show_plan(config)
     if arguments.output is None:
-        raise InputError("optical: where to? give the directory of the run with -o RUN")
+        raise InputError(f"{config.stage}: where to? give the directory of the run with -o RUN")
     outcome = start_run(
         config,
         arguments.output,
@@ -67,10 +89,16 @@ def status(arguments: argparse.Namespace) -> int:
 
 
 def maps(arguments: argparse.Namespace) -> int:
-    """Write maps of a run."""
+    """Write maps of a run, or a spectrum for each observation of an X-ray run."""
+    if RunDirectory(arguments.run).stage() == "xray":
+        from .xray_products import write_spectra
+
+        if arguments.derive:
+            raise InputError("--derive: an X-ray run has no maps to add to; leave it out")
+        written = write_spectra(arguments.run, arguments.output, where=arguments.where)
+        return _say(f"{arguments.output}: {written}", DONE)
     from .maps import make_maps
 
-    RunDirectory(arguments.run).require()
     written = make_maps(
         arguments.run, arguments.output, where=arguments.where, derive=arguments.derive
     )
@@ -78,19 +106,46 @@ def maps(arguments: argparse.Namespace) -> int:
 
 
 def inspect(arguments: argparse.Namespace) -> int:
-    """Draw one spaxel of a run."""
+    """Draw one spaxel or one observation of a run."""
+    if RunDirectory(arguments.run).stage() == "xray":
+        from .xray_inspect import inspect_observation
+
+        print(inspect_observation(arguments.run, _one_name(arguments.place), arguments.output))
+        return DONE
     from .inspect import inspect_spaxel
 
-    RunDirectory(arguments.run).require()
-    print(inspect_spaxel(arguments.run, arguments.x, arguments.y, arguments.output))
+    x, y = _two_numbers(arguments.place)
+    print(inspect_spaxel(arguments.run, x, y, arguments.output))
     return DONE
 
 
+def _two_numbers(words: list[str]) -> tuple[int, int]:
+    """Read X Y."""
+    try:
+        x, y = (int(word) for word in words)
+    except ValueError:
+        found = " ".join(words)
+        raise InputError(f"inspect: {found} is not X Y; give two whole numbers, 0-based") from None
+    return x, y
+
+
+def _one_name(words: list[str]) -> str:
+    """Read OBS."""
+    if len(words) != 1:
+        raise InputError(f"inspect: {' '.join(words)} names {len(words)} observations; give one")
+    return words[0]
+
+
 def validate(arguments: argparse.Namespace) -> int:
-    """Say what the reader finds in a cube."""
+    """Say what the reader finds in a cube or an X-ray spectrum."""
     from .validate import describe
 
-    print(describe(arguments.cube))
+    print(
+        describe(
+            arguments.cube,
+            links=Links(rmf=arguments.rmf, arf=arguments.arf, background=arguments.background),
+        )
+    )
     return DONE
 
 
@@ -107,7 +162,19 @@ def report(outcome: Outcome, folder: Path) -> int:
             f"{folder / 'log.jsonl'} has the details; try again with: stream-fit resume {folder}",
             BATCHES_FAILED,
         )
+    if RunDirectory(folder).stage() == "xray":
+        for reason in refusals(folder):
+            _say(f"no spectrum: {reason}", DONE)
+        return _say(f"done; spectra as FITS with: stream-fit maps {folder} -o DIR", DONE)
     return _say(f"done; maps with: stream-fit maps {folder} -o DIR", DONE)
+
+
+def refusals(folder: Path) -> list[str]:
+    """Say of some observations without a spectrum why, and of how many more."""
+    table = read_table(RunDirectory(folder).table("xray"), ["reason"])
+    reasons = [reason for reason in table["reason"].to_pylist() if reason]
+    more = len(reasons) - _NAMED
+    return reasons[:_NAMED] + ([f"{more} more, see the column reason"] if more > 0 else [])
 
 
 def describe_status(found: dict[str, Any], folder: Path) -> str:
@@ -116,7 +183,8 @@ def describe_status(found: dict[str, Any], folder: Path) -> str:
     done = found["spaxels_safe" if stopped else "spaxels_done"]
     total = found["spaxels_total"]
     share = f"{100 * done / total:.1f} %" if total else ""
-    first = f"{folder}: {found['state']}, {done} of {total} spaxels ({share})"
+    rows = found.get("rows", "spaxels")
+    first = f"{folder}: {found['state']}, {done} of {total} {rows} ({share})"
     if found["rate_now"]:
         first += f", {found['rate_now']:.0f} spectra/s"
     if found["eta_s"] is not None:
@@ -143,10 +211,16 @@ def run_view(arguments: argparse.Namespace, folder: Path) -> View:
         from .dashboard import Heading
         from .tui import LiveView
 
-        heading = Heading(str(folder), tuple(line_names(stage.recipe.schema)))
+        heading = Heading(str(folder), fitted(stage))
         return LiveView(progress, heading, plain=True if arguments.no_tui else None)
 
     return view
+
+
+def fitted(stage: Stage) -> tuple[str, ...]:
+    """Say what is fitted: the lines, or the method of an X-ray run."""
+    about = (stage.recipe.schema.metadata or {}).get(b"about")
+    return (about.decode(),) if about else tuple(line_names(stage.recipe.schema))
 
 
 def _manners(arguments: argparse.Namespace, folder: Path) -> Manners:
@@ -165,12 +239,14 @@ def _show_plan(config: RunConfig) -> int:
         job = prepare(stage, config.engine, Manners())
         metadata = stage.recipe.schema.metadata or {}
     print(config.to_toml(), end="")
-    print(f"\n# {job.plan.spaxels} spaxels in {job.plan.batches} batches of {job.plan.batch}")
+    print(f"\n# {job.plan.spaxels} {stage.rows} in {job.plan.batches} batches of {job.plan.batch}")
     print(
         f"# {job.budget.threads} threads on {stage.provider}, {job.budget.depth} batches waiting, "
         f"about {format_bytes(job.budget.peak)} of {format_bytes(config.engine.memory)}"
     )
     for name, text in metadata.items():
+        if name.decode() == ENERGY_EDGES:
+            continue
         print(f"# {name.decode()}: {text.decode()}")
     return DONE
 

@@ -16,6 +16,7 @@ from .options import OPTIONS
 
 # Of the engine, only the seed changes the table.
 _TABLE_KEYS = ("seed",)
+_FILES = ("optical.mask", "xray.arf", "xray.rmf", "xray.background")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,16 @@ class OpticalConfig:
         Fixed flux ratios; empty: all free; None: the defaults.
     continuum_degree : int
     noise : {"auto", "variance", "band", "imaginary", "residual"}
+    no_mdn : bool
+        Leave out the mixture density network.
+    bayes : bool
+        Integrate posteriors.
+    prior : {"mdn", "flat"} or None
+        Of velocity and broadening; None without `bayes`.
+    prior_width : float
+        Factor on the standard deviations of the network's density.
+    positive : bool
+        Posterior amplitudes are not negative.
     region : Area or None
         None: the whole cube.
     mask : str or None
@@ -74,9 +85,32 @@ class OpticalConfig:
     ratios: tuple[tuple[str, str, float], ...] | None = None
     continuum_degree: int = 1
     noise: str = "auto"
+    no_mdn: bool = False
+    bayes: bool = False
+    prior: str | None = None
+    prior_width: float = 10.0
+    positive: bool = False
     region: Area | None = None
     mask: str | None = None
     bin: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class XrayConfig:
+    """How X-ray observations are read and deconvolved.
+
+    Parameters
+    ----------
+    method : {"rim", "map", "richardson-lucy", "tikhonov", "isis", "inverse"}
+    arf, rmf, background : str or None
+        Absolute path of the file for all observations, "none" for none; None: as their headers
+        say.
+    """
+
+    method: str = "rim"
+    arf: str | None = None
+    rmf: str | None = None
+    background: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +119,16 @@ class RunConfig:
 
     Parameters
     ----------
-    stage : str
-        "optical".
+    stage : {"optical", "xray"}
     input : str
-        Absolute path of the cube.
+        Absolute path of the cube, or of the first spectrum.
     engine : EngineConfig
     optical : OpticalConfig
     version : str
         Of stream-fit.
+    xray : XrayConfig
+    more : tuple of str
+        Absolute paths of the other spectra.
     """
 
     stage: str
@@ -100,22 +136,31 @@ class RunConfig:
     engine: EngineConfig = field(default_factory=EngineConfig)
     optical: OpticalConfig = field(default_factory=OpticalConfig)
     version: str = field(default_factory=lambda: distribution_version("stream-fit"))
+    xray: XrayConfig = field(default_factory=XrayConfig)
+    more: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Paths of all that is read."""
+        return (self.input, *self.more)
 
     def table(self) -> dict[str, dict[str, Any]]:
         """Give the configuration as ``run.toml`` holds it; what is None is left out."""
-        run = {"stage": self.stage, "input": self.input, "version": self.version}
-        table: dict[str, dict[str, Any]] = {
-            "run": {**run, "velocity_convention": "optical, c dlambda / lambda0"},
-            "engine": {},
-            "optical": {},
-        }
+        run: dict[str, Any] = {"stage": self.stage, "input": self.input, "version": self.version}
+        if self.more:
+            run["more"] = list(self.more)
+        if self.stage == "optical":
+            run["velocity_convention"] = "optical, c dlambda / lambda0"
+        table: dict[str, dict[str, Any]] = {"run": run, "engine": {}, self.stage: {}}
         for option in OPTIONS:
+            if option.section not in table:
+                continue
             value = getattr(getattr(self, option.section), option.name)
             if value is not None and value != ():
                 table[option.section][option.name] = option.write(value)
             elif option.name == "ratios" and value == ():
                 table["optical"]["ratios"] = "free"
-        if self.optical.custom_lines:
+        if self.stage == "optical" and self.optical.custom_lines:
             table["lines"] = dict(self.optical.custom_lines)
         return table
 
@@ -124,10 +169,11 @@ class RunConfig:
         table = self.table()
         chosen = {"stage": self.stage, "version": self.version}
         chosen |= {f"engine.{name}": table["engine"][name] for name in _TABLE_KEYS}
-        chosen |= {f"optical.{name}": value for name, value in table["optical"].items()}
+        chosen |= {f"{self.stage}.{name}": value for name, value in table[self.stage].items()}
         chosen |= {f"lines.{name}": value for name, value in table.get("lines", {}).items()}
-        # The mask is known by its content, which the input's identity holds.
-        chosen.pop("optical.mask", None)
+        # Files are known by their content, which the input's identity holds.
+        for name in _FILES:
+            chosen.pop(name, None)
         return chosen
 
     def digest(self) -> str:

@@ -16,8 +16,18 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .labels import counted, duration, line_label, percent, scale_exponent, size, unit_text
+from .labels import (
+    counted,
+    duration,
+    line_label,
+    percent,
+    scale_exponent,
+    size,
+    superscript,
+    unit_text,
+)
 from .livemap import Picture
+from .livespectrum import Curve
 from .mosaic import Gradient, Mosaic, Scale, fit_cells
 from .snapshot import Snapshot
 
@@ -26,6 +36,9 @@ NUMBERS = 38
 
 LEGEND = 28
 """Columns of a map's legend."""
+
+_WIDEST = 100
+"""Columns of a spectrum at most."""
 
 QUIET = "grey58"
 
@@ -39,7 +52,7 @@ class Heading:
     run : str
         The run directory, as the user wrote it.
     lines : tuple of str
-        Names of the lines fitted.
+        Names of the lines fitted, or the method of an X-ray run.
     """
 
     run: str
@@ -49,7 +62,7 @@ class Heading:
 def dashboard(
     snapshot: Snapshot,
     heading: Heading,
-    maps: tuple[Picture, ...] = (),
+    maps: tuple[Picture | Curve, ...] = (),
     *,
     room: tuple[int, int],
     curve: str = "",
@@ -62,7 +75,7 @@ def dashboard(
         The state of the run.
     heading : Heading
         What is being fitted.
-    maps : tuple of Picture
+    maps : tuple of Picture or Curve
         The most telling first.
     room : (columns, rows)
         What may be drawn on.
@@ -183,7 +196,7 @@ def _queue(snapshot: Snapshot) -> Text:
     )
 
 
-def _maps(maps: tuple[Picture, ...], columns: int, rows: int) -> list[RenderableType]:
+def _maps(maps: tuple[Picture | Curve, ...], columns: int, rows: int) -> list[RenderableType]:
     """Draw as many maps side by side, of one size, as there is room for."""
     if columns < LEGEND or rows < 5 or not maps:
         return []
@@ -191,6 +204,9 @@ def _maps(maps: tuple[Picture, ...], columns: int, rows: int) -> list[Renderable
     wide = (columns + 3) // number - 3
     drawn: list[RenderableType] = []
     for coarse in maps[:number]:
+        if isinstance(coarse, Curve):
+            drawn.append(_spectrum(coarse, min(wide, _WIDEST), rows - 2))
+            continue
         cells = fit_cells(coarse.values, wide, 2 * (rows - 2))
         drawn.append(_map(coarse, cells, max(cells.shape[1], LEGEND)))
     return drawn
@@ -208,6 +224,21 @@ def _map(coarse: Picture, cells: NDArray[Any], wide: int) -> RenderableType:
     words = Text.assemble((_label(coarse), "bold"), f" {unit_text(coarse.unit, exponent)}")
     words.truncate(wide, overflow="ellipsis")
     return Group(Mosaic(scale.levels(cells), palette), words, legend)
+
+
+def _spectrum(curve: Curve, wide: int, high: int) -> RenderableType:
+    """Draw a spectrum with its bands, its name, its scales and its unit below."""
+    levels = Scale(0.0, 1.0, "intensity").levels(curve.raster(wide, 2 * high))
+    words = Text(curve.label, "bold")
+    words.truncate(wide, overflow="ellipsis")
+    low, top = (superscript(round(limit, 1)) for limit in curve.limits)
+    scales = Text(
+        f"{curve.edges[0]:g} to {curve.edges[-1]:g} keV, 10{low} to 10{top} "
+        f"{unit_text(curve.unit)}",
+        QUIET,
+    )
+    scales.truncate(wide, overflow="ellipsis")
+    return Group(Mosaic(levels, "intensity"), words, scales)
 
 
 def _label(coarse: Picture) -> str:

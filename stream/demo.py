@@ -1,8 +1,8 @@
-"""The command `demo`: a small simulated galaxy, fitted live, drawn, and held against its truth.
+"""The command `demo`: a small simulation, fitted live, drawn, and held against its truth.
 
 What simulates and what compares are tools, which nothing here may import: the command hands them
-in. The folder ends up with ``cube.hdf5`` and its truth, the run directory ``run``, ``maps`` and the
-picture ``demo.png``.
+in. The folder ends up with what was simulated and its truth, the run directory ``run``, the folder
+``maps`` (of ``demo xray``: ``spectra``) and the picture ``demo.png``.
 """
 
 import argparse
@@ -15,14 +15,16 @@ from rich.console import Console, RenderableType
 
 from ..io.errors import StorageError
 from .commands import report, run_view
-from .config import RunConfig
+from .config import RunConfig, XrayConfig
+from .engine import Outcome
 from .job import Manners
 from .labels import duration
 from .maps import make_maps
 from .run import start_run
+from .xray_products import write_spectra
 
 Simulate = Callable[[Path], Path]
-"""Writes the demo's cube to a path; gives the path of its truth."""
+"""Writes a cube to a path, or observations to a folder; gives the path of the truth."""
 
 Compare = Callable[[Path, Path, Path], RenderableType]
 """Holds a run against a truth, draws both to a PNG; gives what is to be printed."""
@@ -51,22 +53,11 @@ def demo(arguments: argparse.Namespace, *, simulate: Simulate, compare: Compare)
         If the folder cannot be made.
     """
     begun = time.monotonic()
-    folder = arguments.output or _FOLDER
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"{folder}: cannot be made ({error.strerror}); name another folder with -o"
-        ) from error
+    folder = _make(arguments.output or _FOLDER)
     cube, run = folder / "cube.hdf5", folder / "run"
     _say("simulating a galaxy as SITELLE would see it in SN3")
     truth = simulate(cube)
-    outcome = start_run(
-        RunConfig(stage="optical", input=str(cube.resolve())),
-        run,
-        overwrite=True,
-        manners=Manners(view=run_view(arguments, run), log_copy=arguments.log_file, tell=_say),
-    )
+    outcome = _run(RunConfig(stage="optical", input=str(cube.resolve())), run, arguments)
     if outcome.state != "done":
         return report(outcome, run)
     _say(str(make_maps(run, folder / "maps")))
@@ -76,6 +67,64 @@ def demo(arguments: argparse.Namespace, *, simulate: Simulate, compare: Compare)
         f"{duration(time.monotonic() - begun)}"
     )
     return report(outcome, run)
+
+
+def demo_xray(
+    arguments: argparse.Namespace, *, simulate: Simulate, compare: Compare, method: str = "rim"
+) -> int:
+    """Run the demo of X-ray spectra.
+
+    Parameters
+    ----------
+    arguments, simulate, compare
+        As of `demo`.
+    method : str
+        That deconvolves.
+
+    Returns
+    -------
+    int
+        The exit code of the run.
+
+    Raises
+    ------
+    StorageError
+        If the folder cannot be made.
+    """
+    begun = time.monotonic()
+    folder = _make(arguments.output or _FOLDER / "xray")
+    run = folder / "run"
+    _say("simulating X-ray observations as a telescope like Chandra would make them")
+    truth = simulate(folder / "observations")
+    first, *more = (str(path.resolve()) for path in sorted(truth.parent.glob("obs*.pi")))
+    config = RunConfig("xray", first, xray=XrayConfig(method=method), more=tuple(more))
+    outcome = _run(config, run, arguments)
+    if outcome.state != "done":
+        return report(outcome, run)
+    _say(str(write_spectra(run, folder / "spectra")))
+    Console().print(compare(run, truth, folder / "demo.png"))
+    _say(
+        f"{folder / 'demo.png'}: four spectra beside their truth; all of it took "
+        f"{duration(time.monotonic() - begun)}"
+    )
+    return report(outcome, run)
+
+
+def _make(folder: Path) -> Path:
+    """Make the folder of a demo."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: cannot be made ({error.strerror}); name another folder with -o"
+        ) from error
+    return folder
+
+
+def _run(config: RunConfig, run: Path, arguments: argparse.Namespace) -> Outcome:
+    """Begin the demo's run in place of an older one."""
+    manners = Manners(view=run_view(arguments, run), log_copy=arguments.log_file, tell=_say)
+    return start_run(config, run, overwrite=True, manners=manners)
 
 
 def _say(text: str) -> None:

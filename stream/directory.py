@@ -1,6 +1,7 @@
 """The directory of a run: what lies where, who may write it, and whether it may be gone on with."""
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,11 @@ from ..io.errors import ChangedInputError, InputError, RunError
 from ..io.manifest import RunManifest, changes
 from .config import RunConfig
 from .eventlog import EventLog, is_held
+
+TABLES = {"optical": "fit", "xray": "deconvolve"}
+"""Folder of the table that a run of each stage fills."""
+
+_NAMED = 4  # changed files that a message names
 
 
 class RunDirectory:
@@ -26,7 +32,10 @@ class RunDirectory:
         self.manifest = path / "manifest.json"
         self.log = path / "log.jsonl"
         self.progress = path / "progress.json"
-        self.fit = path / "fit"
+
+    def table(self, stage: str) -> Path:
+        """Give the folder of the parts that a stage fills."""
+        return self.path / TABLES[stage]
 
     def require(self) -> None:
         """Refuse what is not a run.
@@ -39,6 +48,24 @@ class RunDirectory:
         if not self.config.is_file():
             found = "not a run of stream-fit (no run.toml)" if self.path.is_dir() else "not there"
             raise InputError(f"{self.path}: {found}; give the directory that -o named")
+
+    def stage(self) -> str:
+        """Tell which stage a run is of.
+
+        Raises
+        ------
+        InputError
+            If it is no run, or its ``run.toml`` does not say.
+        """
+        self.require()
+        try:
+            stage = tomllib.loads(self.config.read_text())["run"]["stage"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self.config}: names no stage ({error}); not a run") from None
+        if stage not in TABLES:
+            known = " and ".join(TABLES)
+            raise InputError(f"{self.config}: stage {stage} is unknown; this version knows {known}")
+        return stage
 
     def check_free(self, *, overwrite: bool) -> None:
         """Refuse to begin where something is that may not be replaced.
@@ -82,10 +109,14 @@ class RunDirectory:
             raise refused(self.path, error) from error
         if overwrite:
             log.clear()
-            parts = self.fit.glob("part-*.parquet*")
+            parts = [part for name in TABLES.values() for part in self._parts_of(name)]
             for path in (self.manifest, self.progress, self.config, *parts):
                 path.unlink(missing_ok=True)
         return log
+
+    def _parts_of(self, name: str) -> list[Path]:
+        """Give the parts of one table, sealed or not."""
+        return list((self.path / name).glob("part-*.parquet*"))
 
     def status(self) -> dict[str, Any]:
         """Read ``progress.json``, corrected for a writer that is no more.
@@ -139,8 +170,31 @@ def check_same_input(fingerprint: dict[str, Any], manifest: RunManifest) -> None
     """
     now = json.loads(json.dumps(fingerprint))
     changed = changes(manifest.fingerprint, now)
-    if changed:
+    if changed and manifest.stage == "optical":
         raise ChangedInputError(
             f"{manifest.input}: changed since the run began: {'; '.join(changed)}; put the old "
             "file back, or start again with --overwrite"
+        )
+    if changed:
+        more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+        raise ChangedInputError(
+            f"changed since the run began, they or files they link to: "
+            f"{'; '.join(changed[:_NAMED])}{more}; put the old ones back, or start again with "
+            "--overwrite"
+        )
+
+
+def check_same_table(metadata: dict[str, str], manifest: RunManifest) -> None:
+    """Refuse to go on with rows that would mean something else: other weights of a network, say.
+
+    Raises
+    ------
+    ChangedInputError
+        Naming what changed.
+    """
+    changed = changes(manifest.table, metadata)
+    if changed:
+        raise ChangedInputError(
+            f"{manifest.input}: the table would change: {'; '.join(changed)}; use the installation "
+            "that began the run, or start again with --overwrite"
         )

@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
+import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from ..io.parts import PartSink, ledger_key
@@ -87,6 +88,7 @@ def run_stage(
                 progress.fail(result.key)
                 continue
             sealed = sink.write(result.key, result.rows)
+            _note_reasons(result.rows, log)
             written += len(result.key)
             progress.add(result.key, result.rows)
             if sealed:
@@ -96,6 +98,15 @@ def run_stage(
     progress.seal()
     state: State = "interrupted" if tried < len(keys) else "failed" if failed else "done"
     return Outcome(state, written, tuple(failed))
+
+
+def _note_reasons(rows: pa.RecordBatch, log: EventLog) -> None:
+    """Put into the log which rows have no data, where the table says why."""
+    if "reason" not in rows.schema.names:
+        return
+    for name, reason in zip(rows["obs"].to_pylist(), rows["reason"].to_pylist(), strict=True):
+        if reason:
+            log.event("observation_refused", level="warning", obs=name, reason=reason)
 
 
 def _note_failure(result: Result, log: EventLog) -> str:

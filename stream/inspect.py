@@ -103,6 +103,7 @@ def describe(row: Row, table: RunTable, *, fitted: bool) -> Numbers:
     ]
     numbers += _fluxes(row, table)
     numbers += _levels(row, table)
+    numbers += _posterior(row, table)
     numbers += [
         ("", ""),
         ("S/N", with_error(row["snr"], np.nan)),
@@ -138,6 +139,20 @@ def _levels(row: Row, table: RunTable) -> Numbers:
         ("continuum", with_error(row["continuum"] / power, row["continuum_err"] / power)),
         ("noise", with_error(row["noise"] / power, np.nan)),
     ]
+
+
+def _posterior(row: Row, table: RunTable) -> Numbers:
+    """Write the posterior of velocity and broadening with its central 68 %, and the evidence."""
+    if "log_evidence" not in row:
+        return []
+    numbers: Numbers = [("", ""), ("posterior", "mean ± sigma   16 % to 84 %")]
+    for name in ("velocity", "broadening"):
+        own = f"post_{name}"
+        value = _with_unit(row[own], row[f"{own}_sigma"], _unit(table, own))
+        between = f"   {row[f'{own}_q16']:.4g} to {row[f'{own}_q84']:.4g}"
+        numbers.append((quantity_label(name), value + between))
+    numbers.append(("ln evidence", with_error(row["log_evidence"], np.nan)))
+    return numbers
 
 
 def _with_unit(value: float, error: float, unit: str) -> str:

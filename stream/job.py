@@ -72,7 +72,8 @@ def prepare(stage: Stage, engine: EngineConfig, manners: Manners, *, batch: int 
     InputError
         If the bound on memory is too small.
     """
-    batch = batch or engine.batch or choose_batch(engine.memory, stage.cost, stage.spaxels)
+    batch = batch or engine.batch or stage.batch
+    batch = batch or choose_batch(engine.memory, stage.cost, stage.spaxels)
     source = stage.cut(batch)
     keys = source.keys()
     slow = threading.Timer(2.0, manners.tell, ["compiling; only the first run waits for this"])
@@ -88,6 +89,7 @@ def prepare(stage: Stage, engine: EngineConfig, manners: Manners, *, batch: int 
         stage.cost,
         batch=min(largest, stage.spaxels),
         threads=engine.threads or len(os.sched_getaffinity(0)),
+        rows=stage.rows,
     )
     plan = Plan(batch, len(keys), sum(len(key) for key in keys))
     return Job(stage, source, budget, plan, engine, manners)

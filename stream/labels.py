@@ -10,7 +10,7 @@ from astropy import units
 from numpy.typing import ArrayLike
 
 _GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε"}
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_SUPERSCRIPT = str.maketrans("-.0123456789", "⁻·⁰¹²³⁴⁵⁶⁷⁸⁹")
 _ION = re.compile(r"([A-Z][a-z]?)([IVX]+)(\d+)")
 _BALMER = re.compile(r"H(" + "|".join(_GREEK) + r")")
 _PERMITTED = {"H", "He"}
@@ -68,8 +68,8 @@ def unit_text(unit: str, exponent: int = 0) -> str:
     return f"10{superscript(round(total))} {plain}".strip() if round(total) else plain
 
 
-def superscript(number: int) -> str:
-    """Write an integer as an exponent."""
+def superscript(number: float) -> str:
+    """Write a number as an exponent."""
     return str(number).translate(_SUPERSCRIPT)
 
 

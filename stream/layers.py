@@ -1,9 +1,9 @@
 """How defaults, TOML files, ``--set`` and flags become one `RunConfig`.
 
 Later ones win: defaults < files in their order < ``--set`` < flags. In a file an option stands by
-its name, alone or in the table ``[engine]`` or ``[optical]``; ``[lines]`` defines lines (NAME = air
-wavelength in nm), ``[ratios]`` fixes or frees flux ratios. ``run.toml`` is such a file, so it
-can be given to ``-c``.
+its name, alone or in the table ``[engine]``, ``[optical]`` or ``[xray]``; ``[lines]`` defines lines
+(NAME = air wavelength in nm), ``[ratios]`` fixes or frees flux ratios. ``run.toml`` is such a file,
+so it can be given to ``-c``. A file may hold tables of both stages; a run takes its own.
 """
 
 import dataclasses
@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from ..io.errors import InputError
-from .config import EngineConfig, OpticalConfig, RunConfig
+from .config import EngineConfig, OpticalConfig, RunConfig, XrayConfig
 from .options import OPTIONS, Option
 
 _BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}
-_SECTIONS = ("engine", "optical")
+_SECTIONS = ("engine", "optical", "xray")
 
 
 def build_config(
@@ -30,13 +30,13 @@ def build_config(
     sets: Sequence[str] = (),
     flags: Mapping[str, Any] | None = None,
     tie: Path | None = None,
+    more: Sequence[str] = (),
 ) -> RunConfig:
     """Put a configuration together.
 
     Parameters
     ----------
-    stage : str
-        "optical".
+    stage : {"optical", "xray"}
     path : str
         The input.
     files : sequence of Path
@@ -47,6 +47,8 @@ def build_config(
         From the command line.
     tie : Path, optional
         TOML file of ``groups`` and ``[ratios]``.
+    more : sequence of str
+        Further inputs, of an X-ray run.
 
     Raises
     ------
@@ -77,10 +79,28 @@ def build_config(
     }
     return RunConfig(
         stage=stage,
-        input=str(Path(path).expanduser().absolute()),
+        input=_absolute(path),
         engine=EngineConfig(**by_section["engine"]),
-        optical=OpticalConfig(**by_section["optical"], custom_lines=tuple(lines.items())),
+        optical=_with_prior(
+            OpticalConfig(**by_section["optical"], custom_lines=tuple(lines.items()))
+        ),
+        xray=XrayConfig(**by_section["xray"]),
+        more=tuple(_absolute(one) for one in more),
     )
+
+
+def _with_prior(chosen: OpticalConfig) -> OpticalConfig:
+    """Say which prior a run with posteriors has, where the user does not."""
+    if chosen.prior == "mdn" and chosen.no_mdn:
+        raise InputError("--prior mdn needs the network that --no-mdn leaves out; drop one of them")
+    if not chosen.bayes or chosen.prior is not None:
+        return chosen
+    return dataclasses.replace(chosen, prior="flat" if chosen.no_mdn else "mdn")
+
+
+def _absolute(path: str) -> str:
+    """Make a path independent of the working folder."""
+    return str(Path(path).expanduser().absolute())
 
 
 def read_run_toml(path: Path) -> RunConfig:
@@ -94,7 +114,7 @@ def read_run_toml(path: Path) -> RunConfig:
     run = _read_toml(path).get("run")
     if not isinstance(run, dict) or not {"stage", "input", "version"} <= run.keys():
         raise InputError(f"{path}: no [run] table with stage, input and version; not a run")
-    config = build_config(run["stage"], run["input"], files=[path])
+    config = build_config(run["stage"], run["input"], files=[path], more=run.get("more", ()))
     return dataclasses.replace(config, version=run["version"])
 
 
@@ -179,7 +199,7 @@ def _set_table(text: str) -> dict[str, Any]:
 
 def _unknown(where: str, key: str) -> InputError:
     """Name an unknown key and the nearest known one."""
-    full = {name: f"[{name}]" for name in ("engine", "optical", "lines", "ratios")}
+    full = {name: f"[{name}]" for name in (*_SECTIONS, "lines", "ratios")}
     full |= {option.name: f"{option.section}.{option.name}" for option in OPTIONS}
     bare = key.rpartition(".")[2].replace("-", "_")
     nearest = difflib.get_close_matches(bare, full, n=1)

@@ -17,10 +17,13 @@ from ..io.records import BatchKey, CubeHeader, SpectralBatch
 from ..io.results import arrow_schema, optical_columns
 from ..kernels import scan, varpro
 from ..kernels.axis import SPEED_OF_LIGHT
+from ..kernels.emission import Shape
 from ..kernels.once import Once
 from ..kernels.scatter import runs_of, scatter
+from ..kernels.score_map import Reading, ScoreMap
 from ..models.fit_graph import Fitter
 from .config import OpticalConfig
+from .densities import COLUMNS, Densities, Density, no_reading
 from .noise import (
     choose_noise,
     even,
@@ -32,6 +35,7 @@ from .noise import (
     weights,
 )
 from .optical_rows import Fitted, record_batch
+from .posterior_rows import PosteriorRows
 from .reduced_fitter import ReducedFitter, worthwhile
 from .spectral_model import SpectralModel, build_model
 from .starts import fit_from_seeds
@@ -99,6 +103,8 @@ class OpticalRecipe:
     fitter : Fitter
         What fits a batch: the compiled loops, which give way to the reduced basis where that pays,
         or a graph on a device.
+    device : str
+        Where the mixture density network runs.
 
     Raises
     ------
@@ -107,7 +113,11 @@ class OpticalRecipe:
     """
 
     def __init__(
-        self, header: CubeHeader, config: OpticalConfig, fitter: Fitter = varpro.fit
+        self,
+        header: CubeHeader,
+        config: OpticalConfig,
+        fitter: Fitter = varpro.fit,
+        device: str = "cpu",
     ) -> None:
         self.model = build_model(header, config)
         self.noise = choose_noise(header, self.model, config.noise)
@@ -115,14 +125,27 @@ class OpticalRecipe:
         self.fitter = ReducedFitter(self.model) if fitter is varpro.fit and tables else fitter
         emission = self.model.emission
         self.notes = self.model.notes
+        self.posterior = None
+        columns = optical_columns(emission.names, header.unit, emission.groups)
+        self.densities = None
+        if not config.no_mdn and emission.shape is not Shape.SINC:
+            self.densities = Densities(self.model, device)
+            columns += COLUMNS
+        if config.bayes:
+            engine = self.fitter.engine if isinstance(self.fitter, ReducedFitter) else None
+            self.posterior = PosteriorRows(self.model, header.name, header.unit, engine, config)
+            columns += self.posterior.columns
+            self.notes += self.posterior.notes
         self.schema = arrow_schema(
-            optical_columns(emission.names, header.unit, emission.groups),
+            columns,
             {
                 "lines": ",".join(emission.names),
                 "ils": emission.shape.name.lower(),
                 "noise": self.noise.kind,
                 "redshift": repr(self.model.redshift),
                 "velocity": "optical, c dlambda / lambda0",
+                "mdn": self.densities.name if self.densities else "none",
+                "prior": self.posterior.prior if self.posterior else "none",
             },
         )
         self._scans: Once[scan.SharedScan | scan.WeightedScan] = Once()
@@ -133,7 +156,8 @@ class OpticalRecipe:
         channels = int(self.model.coordinate.size)
         fitted = int(np.count_nonzero(self.model.window_channels(1.0))) or channels
         parameters = self.model.emission.columns + self.model.continuum.terms + 2
-        return 8 * (channels + 3 * fitted + 3 * parameters**2)
+        density = 0 if self.densities is None else Densities.SPAXEL_NBYTES
+        return 8 * (channels + 3 * fitted + 3 * parameters**2) + density
 
     def prepare(self) -> None:
         """Compile the kernels on a few spectra of the model itself."""
@@ -152,10 +176,12 @@ class OpticalRecipe:
 
     def fit(self, batch: SpectralBatch) -> pa.RecordBatch:
         """Give one row for every spectrum of a batch, in its order."""
-        return record_batch(self.schema, batch, self.model, self._fit_all(batch))
+        fitted = self._fit_all(batch)
+        return record_batch(self.schema, batch, self.model, fitted, self.posterior)
 
     def _fit_all(self, batch: SpectralBatch) -> Fitted:
-        fitted = Fitted.empty(len(batch), self.model)
+        width = 0 if self.posterior is None else self.posterior.width
+        fitted = Fitted.empty(len(batch), self.model, width)
         for members in self._classes(batch):
             for part, data, weight, noise in self._weighted(batch, members):
                 fitted.put(part.rows, self._fit_part(batch, part, data, weight, noise))
@@ -205,26 +231,92 @@ class OpticalRecipe:
         self, batch: SpectralBatch, members: "_Class", data: NDArray, weight: NDArray, noise: Array
     ) -> Fitted:
         """Fit spectra that share the tables of a scan."""
-        seeds = self._seeds(members, data, weight)
+        seeds, density = self._seeds(members, data, weight)
         geometry = members.geometry(self.model)
-        fitted = fit_from_seeds(data, weight, self.model, geometry, seeds, self.fitter)
+        modes = density.modes() if density else None
+        fitted = fit_from_seeds(data, weight, self.model, geometry, seeds, self.fitter, modes)
+        if density:
+            fitted.outside = density.outside
+            fitted.density = np.where(density.outside[:, None], np.nan, density.columns)
         fitted.noise = noise
         if not is_even(weight):
             fitted.dropped = (weight == 0).any(axis=1)
         if self.noise.kind != "variance":
             fitted.rescale(self._last_noise(batch, members, fitted))
+        if self.posterior is not None:
+            if self.noise.kind != "variance":
+                weight = (even if is_even(weight) else even_weights)(data, fitted.noise)
+            fitted.posterior = self.posterior.integrate(
+                data,
+                weight,
+                fitted.fit,
+                fitted.noise,
+                geometry,
+                lambda kind: self._table(kind, members),
+                density,
+            )
         return fitted
 
-    def _seeds(self, members: "_Class", data: NDArray, weight: NDArray) -> scan.Seeds:
-        """Scan the spectra of one class and give velocities on each spaxel's own axis."""
-        if is_even(weight):
-            seeds = self._table(scan.SharedScan, members).seeds(data, 1 / weight[:, 0])
+    def _seeds(
+        self, members: "_Class", data: NDArray, weight: NDArray
+    ) -> tuple[scan.Seeds, Density | None]:
+        """Scan the spectra of one class; velocities are on each spaxel's own axis."""
+        reading = no_reading(len(data)) if self.densities else None
+        table = (
+            self._table(scan.SharedScan, members)
+            if is_even(weight)
+            else self._table(scan.WeightedScan, members)
+        )
+        listen = self._listener(members, table, data, weight, reading)
+        if isinstance(table, scan.SharedScan):
+            seeds = table.seeds(data, 1 / weight[:, 0], listen)
         else:
-            seeds = self._table(scan.WeightedScan, members).seeds(data, weight)
+            seeds = table.seeds(data, weight, listen)
         for velocity in (seeds.velocity, seeds.second_velocity):
             velocity[:] = SPEED_OF_LIGHT * ((1 + velocity / SPEED_OF_LIGHT) / members.scale - 1)
             np.clip(velocity, *self.model.bounds.velocity, out=velocity)
-        return seeds
+        if self.densities is None or reading is None:
+            return seeds, None
+        return seeds, self.densities.of(self._score_map(members), reading, members.scale)
+
+    def _listener(
+        self,
+        members: "_Class",
+        table: scan.SharedScan | scan.WeightedScan,
+        data: NDArray,
+        weight: NDArray,
+        reading: Reading | None,
+    ) -> scan.Listener | None:
+        """Give what fills `reading` while the scan goes over its blocks."""
+        if reading is None:
+            return None
+        score_map = self._score_map(members)
+
+        def listen(rows: slice, first: NDArray, second: NDArray) -> None:
+            if isinstance(table, scan.SharedScan):
+                found = score_map.read_projected(first, second)
+            else:
+                found = score_map.read_weighted(data[rows], weight[rows], (first, second))
+            for into, values in zip(reading, found, strict=True):
+                into[rows] = values
+
+        return listen
+
+    def _score_map(self, members: "_Class") -> ScoreMap:
+        """Build the score map of a class, or find it."""
+        assert self.densities is not None
+        table = (
+            self._table(scan.WeightedScan, members)
+            if self.noise.kind == "variance"
+            else self._table(scan.SharedScan, members)
+        )
+        model = self.model
+        return self.densities.tabulate(
+            (members.stretch, members.broaden),
+            table,
+            model.coordinate[members.channels] * members.stretch,
+            model.width * members.broaden,
+        )
 
     def _table(self, kind: type[_Scan], members: "_Class") -> _Scan:
         """Build the scan of a class, or find it."""
@@ -304,5 +396,5 @@ class OpticalRecipe:
             model=lines + continuum,
             continuum=continuum,
             noise=noise.astype(np.float64),
-            table=record_batch(self.schema, batch, model, fitted),
+            table=record_batch(self.schema, batch, model, fitted, self.posterior),
         )

@@ -1,5 +1,6 @@
 """From fitted parameters to the columns and status bits of the optical table."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -11,9 +12,12 @@ from ..io.records import SpectralBatch
 from ..io.results import FitStatus
 from ..kernels import varpro
 from ..kernels.emission import Shape, resolution_element
+from . import densities
+from .posterior_rows import PosteriorRows
 from .spectral_model import SpectralModel
 
 Array = NDArray[np.float64]
+Likely = Callable[[NDArray, Array], Array]
 
 _FALSE_ALARM = 1e-3  # blank spectra in which noise passes for a line
 _NEGATIVE = 3.0  # standard errors below zero
@@ -27,7 +31,9 @@ class Fitted:
 
     `scale` stretches the axis that was fitted to the spaxel's own, `width` is the instrument's at
     every line, `dropped` says that channels were left out, `torn` that two minima are as good,
-    `rough` that residuals exceed the scatter of neighbouring channels by far.
+    `rough` that residuals exceed the scatter of neighbouring channels by far, `outside` that the
+    network knows no such spectrum. `density`, (spaxel, 4), has the numbers of `densities.COLUMNS`,
+    `posterior` those of `PosteriorRows`, or none.
     """
 
     fit: varpro.Fit
@@ -37,17 +43,28 @@ class Fitted:
     dropped: NDArray[np.bool_]
     torn: NDArray[np.bool_]
     rough: NDArray[np.bool_]
+    outside: NDArray[np.bool_]
+    density: Array
+    posterior: Array
 
     @classmethod
-    def of(cls, fit: varpro.Fit, geometry: varpro.Geometry) -> "Fitted":
-        """Wrap a fit whose noise is not known yet."""
+    def of(cls, fit: varpro.Fit, geometry: varpro.Geometry, posterior: int = 0) -> "Fitted":
+        """Wrap a fit whose noise is not known yet; `posterior` counts the numbers to come."""
         spaxels = fit.chi2.size
-        flags = np.zeros((3, spaxels), dtype=bool)
+        flags = np.zeros((4, spaxels), dtype=bool)
         unknown = np.full(spaxels, np.nan)
-        return cls(fit, geometry.scale, geometry.width, unknown, *flags)
+        return cls(
+            fit,
+            geometry.scale,
+            geometry.width,
+            unknown,
+            *flags,
+            density=np.full((spaxels, 4), np.nan),
+            posterior=np.full((spaxels, posterior), np.nan),
+        )
 
     @classmethod
-    def empty(cls, spaxels: int, model: SpectralModel) -> "Fitted":
+    def empty(cls, spaxels: int, model: SpectralModel, posterior: int = 0) -> "Fitted":
         """Give spaxels that have no data."""
         groups, lines = model.emission.groups, len(model.emission.names)
         linear = model.emission.columns + model.continuum.terms
@@ -67,7 +84,7 @@ class Fitted:
         geometry = varpro.Geometry(
             model.coordinate, np.full(spaxels, np.nan), np.full((spaxels, lines), np.nan)
         )
-        return cls.of(fit, geometry)
+        return cls.of(fit, geometry, posterior)
 
     def put(self, rows: NDArray, part: "Fitted") -> None:
         """Take over the spaxels of `part` at `rows`."""
@@ -85,6 +102,11 @@ class Fitted:
     def _arrays(self) -> list[NDArray]:
         own = [getattr(self, f.name) for f in fields(self) if f.name != "fit"]
         return own + [getattr(self.fit, f.name) for f in fields(self.fit)]
+
+    @property
+    def velocity(self) -> Array:
+        """Where the fits are, shape (spaxel, group) [km/s]."""
+        return self.fit.velocity
 
     def errors(self) -> Array:
         """Give the standard errors in the order of the covariance, shape (spaxel, parameter)."""
@@ -104,16 +126,28 @@ class Fitted:
         return brightest(line_amplitudes(self, model)) / self.noise
 
     def challenge(
-        self, rows: NDArray, rival: "Fitted", model: SpectralModel, *, near: float
+        self,
+        rows: NDArray,
+        rival: "Fitted",
+        model: SpectralModel,
+        *,
+        near: float,
+        likely: Likely | None = None,
     ) -> None:
         """Take the fits of `rival` where they are better; mark those about as good elsewhere.
 
-        A negative amplitude counts against a fit by what forbidding it would cost.
+        A negative amplitude counts against a fit by what forbidding it would cost. Between two
+        about as good `likely`, given rows and velocities, decides where its answers differ.
         """
         mine = self.part(rows)
         here, there = (_cost(fitted, model) for fitted in (mine, rival))
         better, torn = race(
-            (mine.fit.velocity, here), (rival.fit.velocity, there), mine.width, model, near=near
+            (mine.velocity, here),
+            (rival.velocity, there),
+            mine.width,
+            model,
+            near=near,
+            likely=None if likely is None else lambda close, v: likely(rows[close], v),
         )
         self.put(rows[better], rival.part(np.flatnonzero(better)))
         self.torn[rows] = torn | (mine.torn & ~better)
@@ -133,6 +167,7 @@ def race(
     model: SpectralModel,
     *,
     near: float,
+    likely: Likely | None = None,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Compare two minima of each spectrum.
 
@@ -145,6 +180,8 @@ def race(
     model : SpectralModel
     near : float
         In chi2: minima nearer than this are both possible.
+    likely : callable, optional
+        Given rows and velocities; decides between two about as good where its answers differ.
 
     Returns
     -------
@@ -155,7 +192,11 @@ def race(
     apart = np.abs(mine[0][:, 0] - rival[0][:, 0]) > 0.5 * element
     with np.errstate(invalid="ignore"):  # two fits that failed differ by NaN: not torn
         torn = apart & (np.abs(mine[1] - rival[1]) < near)
-    return rival[1] < mine[1], torn
+    better, close = rival[1] < mine[1], np.flatnonzero(torn)
+    if likely is not None and close.size:
+        own, other = (likely(close, velocity[close, 0]) for velocity, _ in (mine, rival))
+        better[close] = np.where(own == other, better[close], other > own)
+    return better, torn
 
 
 def _cost(fitted: Fitted, model: SpectralModel) -> Array:
@@ -245,6 +286,7 @@ def _status(fitted: Fitted, model: SpectralModel) -> NDArray[np.int32]:
     mark(gone, FitStatus.NO_DATA)
     mark(fitted.dropped & ~gone, FitStatus.NONFINITE)
     mark(fitted.torn & ~gone, FitStatus.SEEDS_DISAGREE)
+    mark(fitted.outside & ~gone, FitStatus.MDN_OUT_OF_RANGE)
     mark((fit.outcome & varpro.Outcome.MAX_ITERATIONS) > 0, FitStatus.MAX_ITERATIONS)
     mark((fit.outcome & varpro.Outcome.AT_BOUND) > 0, FitStatus.AT_BOUND)
     mark((fit.outcome & varpro.Outcome.SINGULAR) > 0, FitStatus.SINGULAR)
@@ -263,7 +305,11 @@ def _status(fitted: Fitted, model: SpectralModel) -> NDArray[np.int32]:
 
 
 def record_batch(
-    schema: pa.Schema, batch: SpectralBatch, model: SpectralModel, fitted: Fitted
+    schema: pa.Schema,
+    batch: SpectralBatch,
+    model: SpectralModel,
+    fitted: Fitted,
+    posterior: PosteriorRows | None = None,
 ) -> pa.RecordBatch:
     """Put fits into rows.
 
@@ -275,6 +321,8 @@ def record_batch(
         Whose rows these are, in its order.
     model : SpectralModel
     fitted : Fitted
+    posterior : PosteriorRows, optional
+        What made the posteriors.
 
     Returns
     -------
@@ -305,11 +353,17 @@ def record_batch(
         if emission.shape is Shape.SINC:  # zero, and known to be
             width = (np.where(np.isfinite(fitted.fit.velocity[:, group]), 0.0, np.nan),) * 2
         columns[f"broadening{suffix}"], columns[f"broadening{suffix}_err"] = width
+    for column, values in zip(densities.COLUMNS, fitted.density.T, strict=True):
+        columns[column.name] = values
     for index, name in enumerate(emission.names):
         own = errors[:, 2 * emission.groups + emission.column[index]]
         columns[f"{name}_amplitude"] = amplitude[:, index]
         columns[f"{name}_amplitude_err"] = own * shares[:, index]
         columns[f"{name}_flux"] = flux[:, index]
         columns[f"{name}_flux_err"] = flux_err[:, index]
+    if posterior is not None:
+        columns |= posterior.named(fitted.posterior)
+        rough = posterior.rough(fitted.posterior)
+        columns["status"] = columns["status"] | np.int32(FitStatus.POSTERIOR_ROUGH) * rough
     arrays = [pa.array(columns[field.name], type=field.type) for field in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

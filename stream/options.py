@@ -17,7 +17,7 @@ class Option:
 
     Parameters
     ----------
-    section : {"engine", "optical"}
+    section : {"engine", "optical", "xray"}
         Table of the TOML file, and the part of the configuration it belongs to.
     name : str
         TOML key; the flag is the same with hyphens.
@@ -30,6 +30,8 @@ class Option:
         Turns a value back into what TOML can hold.
     flag : bool
         False where only files and ``--set`` can give it.
+    switch : bool
+        True where the flag alone means true.
     """
 
     section: str
@@ -39,6 +41,7 @@ class Option:
     help: str
     write: Callable[[Any], Any] = lambda value: value
     flag: bool = True
+    switch: bool = False
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -143,6 +146,46 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "optical",
+        "no_mdn",
+        values.switch,
+        "",
+        "do without the mixture density network: no mdn_* columns, starts from the scan alone",
+        switch=True,
+    ),
+    Option(
+        "optical",
+        "bayes",
+        values.switch,
+        "",
+        "integrate the posterior of every spectrum: post_* columns and log_evidence",
+        switch=True,
+    ),
+    Option(
+        "optical",
+        "prior",
+        values.word("mdn", "flat"),
+        "FROM",
+        "with --bayes: mdn, the network's density, widened, or flat over the ranges (default mdn; "
+        "flat with --no-mdn)",
+    ),
+    Option(
+        "optical",
+        "prior_width",
+        values.above_zero,
+        "K",
+        "factor on the standard deviations of the network's density (default 10; 1 counts the "
+        "data twice)",
+    ),
+    Option(
+        "optical",
+        "positive",
+        values.switch,
+        "",
+        "with --bayes: no amplitude is negative (default: of either sign)",
+        switch=True,
+    ),
+    Option(
+        "optical",
         "region",
         values.region,
         "X0:X1,Y0:Y1",
@@ -153,4 +196,32 @@ OPTIONS: tuple[Option, ...] = (
         "optical", "mask", values.path, "FITS|DS9", "spaxels to fit: nonzero pixels, or DS9 regions"
     ),
     Option("optical", "bin", values.whole(1), "N", "average N x N spaxels (default 1)"),
+    Option(
+        "xray",
+        "method",
+        values.word("rim", "map", "richardson-lucy", "tikhonov", "isis", "inverse"),
+        "NAME",
+        "rim, map, richardson-lucy, tikhonov, isis or inverse (default rim)",
+    ),
+    Option(
+        "xray",
+        "arf",
+        values.path_or_none,
+        "FILE|none",
+        "effective area of all observations (default: as their headers say)",
+    ),
+    Option(
+        "xray",
+        "rmf",
+        values.path_or_none,
+        "FILE|none",
+        "redistribution of all observations (default: as their headers say)",
+    ),
+    Option(
+        "xray",
+        "background",
+        values.path_or_none,
+        "FILE|none",
+        "background of all observations (default: as their headers say)",
+    ),
 )

@@ -32,12 +32,13 @@ def build_parser(tools: Mapping[str, AddArguments]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_demo(commands)
     _add_optical(commands)
+    _add_xray(commands)
     _add_resume(commands)
     _add_readers(commands)
     simulate = _add(commands, "simulate", "write a simulated observation with its truth")
     kinds = simulate.add_subparsers(title="kinds", metavar="KIND", required=True)
     for kind, add_arguments in tools.items():
-        tool = _add(kinds, kind, f"a simulated {kind} in a documented format")
+        tool = _add(kinds, kind, f"simulated {kind} data in a documented format")
         add_arguments(tool)
         tool.set_defaults(command="simulate", kind=kind)
     return parser
@@ -72,7 +73,16 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
 def _add_option_flags(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
     """Add flags of declared options; their values stay text until the configuration is built."""
     for option in OPTIONS:
-        if option.flag and option.name in names:
+        if option.switch and option.name in names:
+            parser.add_argument(
+                f"--{option.name.replace('_', '-')}",
+                dest=option.name,
+                action="store_const",
+                const="true",
+                help=option.help,
+                default=argparse.SUPPRESS,
+            )
+        elif option.flag and option.name in names:
             parser.add_argument(
                 f"--{option.name.replace('_', '-')}",
                 dest=option.name,
@@ -83,7 +93,14 @@ def _add_option_flags(parser: argparse.ArgumentParser, names: Sequence[str]) -> 
 
 
 def _add_demo(commands: argparse._SubParsersAction) -> None:
-    parser = _add(commands, "demo", "fit a small simulated cube, live, and draw its maps")
+    parser = _add(commands, "demo", "fit a small simulated observation, live, and draw it")
+    parser.add_argument(
+        "kind",
+        nargs="?",
+        choices=("cube", "xray"),
+        default="cube",
+        help="a galaxy as SITELLE sees it (default), or X-ray spectra",
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: stream-fit-demo")
     _add_watching(parser)
     parser.set_defaults(command="demo")
@@ -92,6 +109,34 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
 def _add_optical(commands: argparse._SubParsersAction) -> None:
     parser = _add(commands, "optical", "fit every spaxel of a cube")
     parser.add_argument("cube", metavar="CUBE", help="SITELLE HDF5 or FITS cube")
+    _add_starting(parser)
+    parser.add_argument(
+        "--tie",
+        type=Path,
+        metavar="FILE.toml",
+        help="groups of lines that share velocity and broadening, and fixed ratios",
+    )
+    _add_option_flags(parser, _names("engine", "optical"))
+    parser.set_defaults(command="optical")
+
+
+def _add_xray(commands: argparse._SubParsersAction) -> None:
+    parser = _add(commands, "xray", "deconvolve X-ray spectra and fold them again")
+    parser.add_argument(
+        "spectra", metavar="PHA", nargs="+", help="PHA files of type I or II, plain or gzipped"
+    )
+    _add_starting(parser)
+    _add_option_flags(parser, _names("engine", "xray"))
+    parser.set_defaults(command="xray")
+
+
+def _names(*sections: str) -> list[str]:
+    """Name the options of some sections."""
+    return [option.name for option in OPTIONS if option.section in sections]
+
+
+def _add_starting(parser: argparse.ArgumentParser) -> None:
+    """Add the options of everything that begins a run."""
     parser.add_argument("-o", "--output", type=Path, metavar="RUN", help="directory of the run")
     parser.add_argument(
         "-c",
@@ -110,17 +155,9 @@ def _add_optical(commands: argparse._SubParsersAction) -> None:
         dest="sets",
         help="one option by its name in a file; repeatable",
     )
-    parser.add_argument(
-        "--tie",
-        type=Path,
-        metavar="FILE.toml",
-        help="groups of lines that share velocity and broadening, and fixed ratios",
-    )
     parser.add_argument("--dry-run", action="store_true", help="show options and plan, fit nothing")
     parser.add_argument("--overwrite", action="store_true", help="replace the run that is there")
     _add_watching(parser)
-    _add_option_flags(parser, [option.name for option in OPTIONS])
-    parser.set_defaults(command="optical")
 
 
 def _add_resume(commands: argparse._SubParsersAction) -> None:
@@ -137,7 +174,7 @@ def _add_readers(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("--json", action="store_true", help="as JSON on standard output")
     parser.set_defaults(command="status")
-    parser = _add(commands, "maps", "write FITS maps and PNG quick looks")
+    parser = _add(commands, "maps", "write FITS maps and PNG quick looks, or FITS spectra")
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--where", metavar="EXPR", help="keep rows where this holds: snr > 5")
@@ -145,12 +182,19 @@ def _add_readers(commands: argparse._SubParsersAction) -> None:
         "--derive", action="append", default=[], metavar="NAME=EXPR", help="a map of one's own"
     )
     parser.set_defaults(command="maps")
-    parser = _add(commands, "inspect", "draw data, model and residual of one spaxel")
+    parser = _add(commands, "inspect", "draw data, model and residual of one spaxel or observation")
     parser.add_argument("run", type=Path, metavar="RUN")
-    parser.add_argument("x", type=int, metavar="X", help="0-based column of the map")
-    parser.add_argument("y", type=int, metavar="Y", help="0-based row of the map")
+    parser.add_argument(
+        "place",
+        nargs="+",
+        metavar=("X|OBS", "Y"),
+        help="0-based column and row of a map, or the name of an observation",
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="PNG")
     parser.set_defaults(command="inspect")
     parser = _add(commands, "validate", "say what the reader finds in a cube, and what is wrong")
     parser.add_argument("cube", metavar="PATH")
+    for option in ("arf", "rmf", "background"):
+        text = f"{option} of an X-ray spectrum, where its header does not say"
+        parser.add_argument(f"--{option}", metavar="FILE|none", help=text)
     parser.set_defaults(command="validate")

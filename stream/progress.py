@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import psutil
@@ -23,11 +24,24 @@ from ..io.errors import StorageError, StreamFitError
 from ..io.records import BatchKey
 from ..io.results import FitStatus
 from .eventlog import utc_now
-from .livemap import LiveMap
+from .livemap import Picture
+from .livespectrum import Curve
 from .snapshot import RunState, Setting, Snapshot
 
 _WINDOW_S = 20.0
 _WINDOW_BATCHES = 8
+
+
+class LivePicture(Protocol):
+    """What the live view draws beside the numbers."""
+
+    def add(self, rows: pa.RecordBatch | pa.Table) -> None:
+        """Take rows as they come."""
+        ...
+
+    def pictures(self) -> tuple[Picture | Curve, ...]:
+        """Give what is to be drawn now, the most telling first."""
+        ...
 
 
 class Progress:
@@ -36,7 +50,7 @@ class Progress:
     Parameters
     ----------
     setting : Setting
-    live_map : LiveMap, optional
+    live_map : LivePicture, optional
         Is given all rows.
     waiting : callable, optional
         Gives the batches in the queue.
@@ -48,7 +62,7 @@ class Progress:
         self,
         setting: Setting,
         *,
-        live_map: LiveMap | None = None,
+        live_map: LivePicture | None = None,
         waiting: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -45,6 +45,7 @@ STATUS_COLOURS = {
     FitStatus.NEGATIVE_AMPLITUDE: "#7b5ea7",
     FitStatus.POOR_FIT: "#c77dbb",
     FitStatus.REFOLD_REJECTED: "#8a5a44",
+    FitStatus.POSTERIOR_ROUGH: "#4f7d8c",
     FitStatus.MDN_OUT_OF_RANGE: "#3d7ea6",
     FitStatus.NONFINITE: "#74b49b",
 }

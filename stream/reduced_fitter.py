@@ -20,7 +20,7 @@ from ..kernels.emission import Continuum, Emission, Shape
 from ..kernels.polish import polish
 from ..kernels.reduced import Found, ReducedEngine
 from .noise import is_even
-from .optical_rows import Fitted, race
+from .optical_rows import Fitted, Likely, race
 from .spectral_model import SpectralModel
 
 Array = NDArray[np.float64]
@@ -41,18 +41,34 @@ class Candidates:
     width: Array
     torn: NDArray[np.bool_]
 
+    @property
+    def velocity(self) -> Array:
+        """Where the minima are, shape (spaxel, group) [km/s]."""
+        return self.found.velocity
+
     def negativity(self, model: SpectralModel) -> Array:
         """Give what negative amplitudes are worth in chi2, shape (spaxel,)."""
         del model
         return self.found.debt
 
     def challenge(
-        self, rows: NDArray, rival: "Candidates", model: SpectralModel, *, near: float
+        self,
+        rows: NDArray,
+        rival: "Candidates",
+        model: SpectralModel,
+        *,
+        near: float,
+        likely: Likely | None = None,
     ) -> None:
         """Take the minima of `rival` where they are better; mark those about as good elsewhere."""
         here, there = self.found.part(rows), rival.found
         better, torn = race(
-            (here.velocity, here.cost), (there.velocity, there.cost), rival.width, model, near=near
+            (here.velocity, here.cost),
+            (there.velocity, there.cost),
+            rival.width,
+            model,
+            near=near,
+            likely=None if likely is None else lambda close, v: likely(rows[close], v),
         )
         self.torn[rows] = torn | (self.torn[rows] & ~better)
         self.found.put(rows[better], there.part(np.flatnonzero(better)))
@@ -103,7 +119,7 @@ class ReducedFitter:
 
     def __init__(self, model: SpectralModel) -> None:
         self._model = model
-        self._engine = ReducedEngine(model.emission, model.continuum, model.bounds)
+        self.engine = ReducedEngine(model.emission, model.continuum, model.bounds)
 
     def __call__(
         self,
@@ -142,7 +158,7 @@ class ReducedFitter:
     ) -> Candidates:
         """Find the minimum of every spectrum of even weights: on the reduced basis where it can."""
         noise = np.asarray(1.0 / weight[:, 0], dtype=np.float64)
-        found = self._engine.find(data, noise, geometry, start=start)
+        found = self.engine.find(data, noise, geometry, start=start)
         lost = np.flatnonzero(~found.found)
         if lost.size:
             part = geometry.part(lost)

@@ -4,7 +4,7 @@ RUN/run.toml         what was asked for
 RUN/manifest.json    what it was done on, with which versions, when
 RUN/log.jsonl        what happened
 RUN/progress.json    where it stands
-RUN/fit/part-*       the table, and the only record of what is done
+RUN/fit/part-*       the table, and the only record of what is done (RUN/deconvolve of X-ray runs)
 """
 
 import dataclasses
@@ -18,12 +18,11 @@ from ..io.manifest import RunManifest, Session, versions
 from ..io.parts import PartSink
 from ..io.table import ledger
 from .config import RunConfig
-from .directory import RunDirectory, check_same_input, check_unchanged
+from .directory import RunDirectory, check_same_input, check_same_table, check_unchanged
 from .engine import Outcome, run_stage
 from .eventlog import EventLog, utc_now
 from .job import Job, Manners, prepare
 from .layers import read_run_toml
-from .livemap import LiveMap
 from .progress import Progress
 from .signals import stopping
 from .snapshot import Setting
@@ -112,6 +111,7 @@ def resume_run(
         with closing(manners.opener(dataclasses.replace(config, engine=machine))) as stage:
             job = prepare(stage, machine, manners, batch=manifest.plan.batch)
             check_same_input(job.source.fingerprint(), manifest)
+            check_same_table(_metadata(stage), manifest)
             if job.plan != manifest.plan:
                 raise ChangedInputError(
                     f"{config.input}: is cut into {job.plan.batches} batches, the run began with "
@@ -135,10 +135,11 @@ def _work(job: Job, directory: RunDirectory, manifest: RunManifest, log: EventLo
         memory=job.engine.memory,
         threads=budget.threads,
         provider=stage.provider,
+        rows=stage.rows,
     )
     progress = Progress(
         setting,
-        live_map=LiveMap(stage.area, stage.recipe.schema),
+        live_map=stage.live_picture(),
         waiting=lambda: workers.waiting,
     )
     session = Session(
@@ -151,7 +152,9 @@ def _work(job: Job, directory: RunDirectory, manifest: RunManifest, log: EventLo
         job.manners.tell(f"note: {note}")
     log.event("plan", **dataclasses.asdict(job.plan), **dataclasses.asdict(budget))
     sink = PartSink(
-        directory.fit, stage.recipe.schema, seconds_per_part=job.manners.seconds_per_part
+        directory.table(manifest.stage),
+        stage.recipe.schema,
+        seconds_per_part=job.manners.seconds_per_part,
     )
     with stopping(stop), progress.publishing(directory.progress):
         try:
@@ -175,7 +178,7 @@ def _work(job: Job, directory: RunDirectory, manifest: RunManifest, log: EventLo
 def _is_complete(manifest: RunManifest, directory: RunDirectory) -> bool:
     """Tell whether the run ended well and its table still has every batch."""
     ended_well = bool(manifest.sessions) and manifest.sessions[-1].state == "done"
-    return ended_well and len(ledger(directory.fit)) == manifest.plan.batches
+    return ended_well and len(ledger(directory.table(manifest.stage))) == manifest.plan.batches
 
 
 def _metadata(stage: Stage) -> dict[str, str]:

@@ -48,6 +48,8 @@ class Snapshot:
     pid : int
     started, updated : str
         UTC, ISO 8601.
+    rows : str
+        What is counted as spaxels: "spaxels", or "observations" of an X-ray run.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Snapshot:
     pid: int
     started: str
     updated: str
+    rows: str = "spaxels"
 
     def to_json(self) -> str:
         """Write ``progress.json``."""
@@ -95,3 +98,4 @@ class Setting:
     memory: int = 0
     threads: int = 1
     provider: str = "cpu"
+    rows: str = "spaxels"

@@ -136,7 +136,7 @@ def draw_spectrum(
             upper.text(0.5, 0.5, "no data", transform=upper.transAxes, color=FAINT, ha="center")
     name, unit = _AXIS[spectrum.kind]
     figure.text((LEFT + RIGHT) / 2, 0.03, f"{name} [{unit}]", fontsize=8, color=INK, ha="center")
-    bottom = _write_numbers(figure, numbers)
+    bottom = write_numbers(figure, numbers)
     _draw_locator(figure, locator, top=bottom - 0.05)
     save(figure, path)
 
@@ -303,7 +303,7 @@ def push_apart(places: NDArray[np.float64], *, apart: float) -> NDArray[np.float
     return np.concatenate(pooled) + steps
 
 
-def _write_numbers(figure: Figure, numbers: Sequence[tuple[str, str]]) -> float:
+def write_numbers(figure: Figure, numbers: Sequence[tuple[str, str]]) -> float:
     """Write names and values in two columns on the right; give the height where they end."""
     height, step = 0.9, 0.033
     for name, value in numbers:

@@ -14,6 +14,9 @@ from ..models.fit_graph import choose_fitter
 from ..models.session import DeviceMissingError, resolve_device
 from .budget import Cost
 from .config import RunConfig
+from .livemap import LiveMap
+from .livespectrum import LiveSpectrum
+from .progress import LivePicture
 from .recipe import Recipe, Source
 
 
@@ -34,12 +37,16 @@ class Stage:
         To be read in all.
     grain : int
         Spaxels read for one row, more than one in bins.
-    area : Area
-        Of the map grid.
+    area : Area or None
+        Of the map grid; None where the rows are no map.
     header : dict
         For the manifest.
     provider : str
         What runs the fits.
+    batch : int
+        Size of a batch where the user asks for none; 0 to choose it by the bound on memory.
+    rows : str
+        What a row is, in the plural.
     notes : tuple of str
         What the reader and the recipe had to assume.
     close : callable
@@ -51,12 +58,19 @@ class Stage:
     cut: Callable[[int], Source]
     cost: Cost
     spaxels: int
-    area: Area
+    area: Area | None
     header: dict[str, Any]
     provider: str = "cpu"
     grain: int = 1
+    batch: int = 0
+    rows: str = "spaxels"
     notes: tuple[str, ...] = ()
     close: Callable[[], None] = lambda: None
+
+    def live_picture(self) -> LivePicture:
+        """Give what the live view draws: a map, or the last spectrum."""
+        schema = self.recipe.schema
+        return LiveSpectrum(schema) if self.area is None else LiveMap(self.area, schema)
 
 
 Opener = Callable[[RunConfig], Stage]
@@ -72,9 +86,11 @@ def open_stage(config: RunConfig) -> Stage:
     DeviceError
         If the device asked for is not there.
     """
-    if config.stage != "optical":
-        raise InputError(f"stage {config.stage} is unknown; this version knows optical")
-    return open_optical(config)
+    openers = {"optical": open_optical, "xray": open_xray}
+    if config.stage not in openers:
+        known = " and ".join(openers)
+        raise InputError(f"stage {config.stage} is unknown; this version knows {known}")
+    return openers[config.stage](config)
 
 
 def open_optical(config: RunConfig) -> Stage:
@@ -93,7 +109,7 @@ def open_optical(config: RunConfig) -> Stage:
             return CubeSource(reader, batch=batch, region=chosen.region, mask=mask, bin=chosen.bin)
 
         whole = cut(4096)
-        recipe = OpticalRecipe(whole.header, chosen, choose_fitter(devices))
+        recipe = OpticalRecipe(whole.header, chosen, choose_fitter(devices), devices[0])
     except BaseException:
         reader.close()
         raise
@@ -116,6 +132,13 @@ def open_optical(config: RunConfig) -> Stage:
         notes=(*whole.header.notes, *recipe.notes),
         close=reader.close,
     )
+
+
+def open_xray(config: RunConfig) -> Stage:
+    """Open X-ray observations for the stage `deconvolve`."""
+    from .xray_stage import open_deconvolve
+
+    return open_deconvolve(config)
 
 
 def find_devices(spec: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from .dashboard import Heading, dashboard
 from .livemap import Picture
+from .livespectrum import Curve
 from .snapshot import Snapshot
 
 STILL = (120, 24)
@@ -34,7 +35,7 @@ def still_svg(
     path: Path,
     *,
     heading: Heading,
-    maps: tuple[Picture, ...] = (),
+    maps: tuple[Picture | Curve, ...] = (),
     room: tuple[int, int] = STILL,
     curve: str = "",
 ) -> None:
@@ -48,7 +49,7 @@ def still_svg(
         The SVG, replaced if it is there.
     heading : Heading
         What is being fitted.
-    maps : tuple of Picture
+    maps : tuple of Picture or Curve
         The most telling first.
     room : (columns, rows)
         Size of the terminal to draw.

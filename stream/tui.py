@@ -156,7 +156,7 @@ def plain_line(snapshot: Snapshot) -> str:
     over = snapshot.state not in ("starting", "running")
     words = [
         f"{snapshot.state} {percent(done, total)}",
-        f"{counted(done)} of {counted(total)} spaxels",
+        f"{counted(done)} of {counted(total)} {snapshot.rows}",
         f"{rate_text(snapshot.rate_now)}",
         f"in {duration(snapshot.elapsed_s)}" if over else f"{duration(snapshot.eta_s)} left",
         f"memory {size(snapshot.rss_bytes)}",

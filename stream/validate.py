@@ -14,6 +14,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
 
 from ..io import ogip
+from ..io.errors import InputError
 from ..io.records import Area, BatchKey, CubeHeader, FtsAxis, SampledAxis, SpectralBatch
 from ..io.source import CubeReader, open_cube
 from ..kernels.axis import GAUSSIAN_FWHM, SINC_FWHM, fts_grid, ils_width, vacuum_to_air
@@ -28,12 +29,14 @@ _UNITS = {"wavenumber": "cm-1", "air": "angstrom in air", "vacuum": "angstrom in
 Row = tuple[str, str]
 
 
-def describe(path: str | Path) -> str:
+def describe(path: str | Path, *, links: ogip.Links | None = None) -> str:
     """Describe a cube or an X-ray spectrum.
 
     Parameters
     ----------
     path : str or Path
+    links : Links
+        Files to take in place of those in the header of an X-ray spectrum.
 
     Returns
     -------
@@ -46,7 +49,11 @@ def describe(path: str | Path) -> str:
         If the file is not one that can be fitted, naming what is wrong and the cure.
     """
     if Path(path).is_file() and ogip.claims(Path(path)):
-        return _laid_out(observation_rows(Path(path)))
+        return _laid_out(observation_rows(Path(path), links))
+    if links is not None and links != ogip.Links():
+        raise InputError(
+            f"{path}: --arf, --rmf and --background are for X-ray spectra; leave them out"
+        )
     reader = open_cube(path)
     try:
         header = reader.header

@@ -50,6 +50,21 @@ def observation_rows(path: Path, links: Links | None = None) -> list[Row]:
     return rows
 
 
+def overlap_note(found: Observation) -> str:
+    """Say how many events of the source its background holds; "" where there are none."""
+    if found.background is None:
+        return ""
+    band = found.band(_LOW, _HIGH)
+    source, beside = found.counts[band], found.background.counts[band]
+    events, z = shared_events(source, beside)
+    if z <= _SHARED or events > min(source.sum(), beside.sum()):
+        return ""
+    return (
+        f"about {events:.0f} events are in the background as well as in the source ({z:.1f} sigma "
+        "more than by chance): its region covers the source's; extract it elsewhere"
+    )
+
+
 def _rows(found: Observation) -> Iterator[Row]:
     """Describe one observation."""
     response = found.response
@@ -102,17 +117,8 @@ def _background(found: Observation) -> str:
 
 def _overlap(found: Observation) -> Iterator[Row]:
     """Say where the background holds events of the source."""
-    if found.background is None:
-        return
-    band = found.band(_LOW, _HIGH)
-    source, beside = found.counts[band], found.background.counts[band]
-    events, z = shared_events(source, beside)
-    if z > _SHARED and events <= min(source.sum(), beside.sum()):
-        yield (
-            "note",
-            f"about {events:.0f} events are in the background as well as in the source ({z:.1f} "
-            "sigma more than by chance): its region covers the source's; extract it elsewhere",
-        )
+    if text := overlap_note(found):
+        yield "note", text
 
 
 def _response(response: Response) -> Iterator[Row]:

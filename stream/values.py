@@ -100,6 +100,23 @@ def word(*words: str) -> Callable[[Any], str]:
     return parse
 
 
+def switch(value: Any) -> bool:
+    """Read true or false."""
+    if isinstance(value, str):
+        value = {"true": True, "false": False}.get(value.lower())
+    if not isinstance(value, bool):
+        raise ValueError("is neither true nor false")
+    return value
+
+
+def above_zero(value: Any) -> float:
+    """Read a number above zero."""
+    number = real(value)
+    if number <= 0:
+        raise ValueError("is not a number above 0")
+    return number
+
+
 def device(value: Any) -> str:
     """Check the spelling of a device; whether it is there is for `models` to find out."""
     if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|cuda(:\d+(,\d+)*)?", value):
@@ -197,6 +214,11 @@ def region(value: Any) -> Area:
         return Area(*(int(part) for part in found.groups()))
     except ValueError:
         raise ValueError("holds no spaxel: each end must be above its start") from None
+
+
+def path_or_none(value: Any) -> str:
+    """Read a path as `path` does, or "none"."""
+    return "none" if value == "none" else path(value)
 
 
 def path(value: Any) -> str:

@@ -6,10 +6,13 @@ import pytest
 
 from streamfit.io.errors import StorageError
 from streamfit.io.table import read_table
-from streamfit.stream.demo import demo
+from streamfit.stream.demo import demo, demo_xray
 from streamfit.tools.compare import report
+from streamfit.tools.compare_xray import report as compare_xray
 from streamfit.tools.cube_plan import CubePlan
 from streamfit.tools.simulate_cube import simulate
+from streamfit.tools.simulate_xray import simulate as simulate_xray
+from streamfit.tools.xray_plan import XrayPlan
 
 
 def small(path):
@@ -34,6 +37,24 @@ def test_the_demo_leaves_a_run_maps_and_a_picture_and_prints_a_table(tmp_path, c
     assert "chi2/dof" in printed.out
     assert "demo.png" in printed.err
     assert demo(arguments(folder), simulate=small, compare=report) == 0  # over the old one
+
+
+def few(folder):
+    """Four observations."""
+    return simulate_xray(XrayPlan(folder, number=4, counts=(1e3, 1e4), responses=1))
+
+
+def test_the_demo_of_x_rays_leaves_a_run_spectra_and_a_picture(tmp_path, capsys):
+    folder = tmp_path / "demo"
+    method = {"method": "richardson-lucy"}
+    assert demo_xray(arguments(folder), simulate=few, compare=compare_xray, **method) == 0
+    assert read_table(folder / "run" / "deconvolve").num_rows == 4
+    assert (folder / "demo.png").stat().st_size > 20_000
+    names = sorted(path.name for path in (folder / "spectra").iterdir())
+    assert names == [f"obs000{number}.fits" for number in range(4)]
+    printed = capsys.readouterr()
+    assert "Deconvolved against true" in printed.out
+    assert "four spectra beside their truth" in printed.err
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

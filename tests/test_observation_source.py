@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from ogip_files import AREA, arf, counts, observation, pha, pha2
+from ogip_files import AREA, arf, counts, observation, pha, pha2, rmf
 
 from streamfit.io.errors import InputError
 from streamfit.io.observation_source import ObservationSource
@@ -30,6 +30,25 @@ def test_every_observation_has_its_row_whatever_the_batch(files, batch):
     assert rows[1].reason.startswith("bad.pha: HDUCLAS2 is NET")
     np.testing.assert_array_equal(rows[4].counts, counts(2))
     assert source.spaxel_nbytes == rows[0].nbytes
+
+
+def test_memory_is_judged_by_the_largest_response(files, tmp_path):
+    rmf(tmp_path / "large.rmf", name="SPECRESP MATRIX", layout="scalar")
+    large = pha(tmp_path / "large.pha", RESPFILE="large.rmf")
+    own, other = ((tmp_path / name).stat().st_size for name in ("a.rmf", "large.rmf"))
+    assert other != own
+    source = ObservationSource([files[0], large])
+    alone = ObservationSource(files[:1]).spaxel_nbytes
+    assert source.spaxel_nbytes == int(alone * max(1.0, other / own))
+    assert ObservationSource([large, files[0]], batch=1).spaxel_nbytes > alone / 2
+
+
+def test_the_same_observations_can_be_cut_otherwise(files):
+    source = ObservationSource(files, batch=3)
+    other = source.cut(5)
+    assert [len(key) for key in other.keys()] == [5, 3]  # noqa: SIM118
+    assert [len(key) for key in source.keys()] == [3, 3, 2]  # noqa: SIM118
+    assert other.fingerprint() == source.fingerprint()
 
 
 def test_batches_know_their_length(files):

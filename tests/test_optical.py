@@ -142,7 +142,8 @@ def test_rows_do_not_depend_on_the_batch(sitelle):
     part = rows(recipe, cut(batch, few))
     for name, values in part.items():
         if name not in ("x", "y"):
-            np.testing.assert_allclose(values, table[name][few], rtol=1e-6, err_msg=name)
+            rtol = 1e-5 if name.startswith("mdn_") else 1e-6  # the network's are float32 inside
+            np.testing.assert_allclose(values, table[name][few], rtol=rtol, err_msg=name)
 
 
 def cut(batch, chosen):

@@ -10,11 +10,14 @@ import pytest
 
 from streamfit.io.errors import InputError
 from streamfit.io.results import FitStatus, optical_columns
+from streamfit.io.xray_columns import deconvolve_columns
 from streamfit.kernels.lines import REST_AIR_NM, STRONG
 from streamfit.stream.layers import build_config
 from streamfit.stream.options import OPTIONS
 from streamfit.stream.parser import build_parser, join_negative
+from streamfit.stream.xray_methods import UNFOLDERS
 from streamfit.tools.simulate_cube import add_arguments
+from streamfit.tools.simulate_xray import add_arguments as add_xray_arguments
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -34,7 +37,7 @@ def parsers(parser):
                 yield from parsers(inner)
 
 
-PARSER = build_parser({"cube": add_arguments})
+PARSER = build_parser({"cube": add_arguments, "xray": add_xray_arguments})
 COMMANDS = dict(parsers(PARSER))
 
 
@@ -69,12 +72,12 @@ def test_every_flag_named_exists():
 
 def test_the_table_of_options_is_that_of_the_command():
     table = README.partition("## Options")[2].partition("###")[0]
-    assert set(re.findall(r"--[a-z][a-z-]+", table)) >= flags_of("optical") - {"--help"}
+    for command in ("optical", "xray"):
+        assert set(re.findall(r"--[a-z][a-z-]+", table)) >= flags_of(command) - {"--help"}
     for option in OPTIONS:
         if option.flag:
-            row = next(row for row in table.splitlines() if row.startswith(f"| `--{flag(option)} "))
-            metavar = option.metavar.replace("|", "\\|")
-            assert row.startswith(f"| `--{flag(option)} {metavar}` | `[{option.section}]` |")
+            said = f"--{flag(option)} {option.metavar}".strip().replace("|", "\\|")
+            assert f"\n| `{said}` | `[{option.section}]` |" in table
 
 
 def flag(option):
@@ -87,6 +90,9 @@ def test_every_command_line_is_understood(words):
     options = {option.name: given[option.name] for option in OPTIONS if option.name in given}
     if given["command"] == "optical":
         assert build_config("optical", given["cube"], flags=options).input
+    if given["command"] == "xray":
+        first, *more = given["spectra"]
+        assert build_config("xray", first, flags=options, more=more).inputs
 
 
 def test_the_example_of_a_toml_file_is_understood(tmp_path):
@@ -109,6 +115,15 @@ def test_columns_and_status_bits_are_explained():
         assert f"| `{bit.name}` | {int(bit)} |" in table
 
 
+def test_x_ray_columns_and_methods_are_explained():
+    section = README.partition("### X-ray columns")[2].partition("\n## ")[0]
+    for column in deconvolve_columns(1):
+        assert f"`{column.name}`" in section, column.name
+    methods = README.partition("## X-ray spectra")[2].partition("###")[0]
+    for name in ("rim", *UNFOLDERS):
+        assert f"| `{name}`" in methods, name
+
+
 def test_lines_have_the_wavelengths_of_the_kernels():
     table = README.partition("### Lines")[2].partition("## Formats")[0]
     found = re.findall(r"(\**)`(\w+)`\**\s*\|\s*([\d.]+)", table)
@@ -129,7 +144,7 @@ def test_the_test_command_is_found_as_ci_finds_it():
     assert lines[0].endswith("pytest")
 
 
-@pytest.mark.parametrize("name", ["accuracy", "real data", "bench"])
+@pytest.mark.parametrize("name", ["accuracy", "mdn", "rim", "real data", "bench"])
 def test_figures_stand_between_their_marks(name):
     figures = README.partition(f"<!-- figures: {name} -->\n")[2]
     assert figures.partition("\n<!-- end of figures -->")[0].count("\n|") >= 3

@@ -22,10 +22,10 @@ def test_status_bits_stand_in_the_order_of_the_contract():
     names = [
         *("NO_DATA", "NONFINITE", "NO_SIGNAL", "MDN_OUT_OF_RANGE", "SEEDS_DISAGREE"),
         *("MAX_ITERATIONS", "AT_BOUND", "SINGULAR", "NEGATIVE_AMPLITUDE", "POOR_FIT"),
-        "REFOLD_REJECTED",
+        *("REFOLD_REJECTED", "POSTERIOR_ROUGH"),
     ]
     assert [status.name for status in FitStatus] == names
-    assert [int(status) for status in FitStatus] == [1 << bit for bit in range(11)]
+    assert [int(status) for status in FitStatus] == [1 << bit for bit in range(12)]
 
 
 def test_bits_16_to_23_are_free_for_users():

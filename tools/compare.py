@@ -1,7 +1,8 @@
 """Print how a run agrees with the truth of a simulation.
 
 ``python -m streamfit.tools.compare RUN TRUTH`` prints the tables of `agreement`, ``--json`` writes
-them to standard output, ``--picture PNG`` draws the pulls.
+them to standard output, ``--picture PNG`` draws the pulls. ``compare mdn`` holds the mixture
+density network to simulations of its own instead: see `compare_mdn`.
 """
 
 import argparse
@@ -107,12 +108,17 @@ def report(run: Path, truth: Path, picture: Path) -> RenderableType:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run as a program: ``python -m streamfit.tools.compare RUN TRUTH``."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words[:1] == ["mdn"]:
+        from .compare_mdn import main as compare_network
+
+        return compare_network(words[1:])
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("run", type=Path, help="run directory")
+    parser.add_argument("run", type=Path, help="run directory, or the word mdn")
     parser.add_argument("truth", type=Path, help="truth table of the simulated cube")
     parser.add_argument("--json", action="store_true", help="write JSON to standard output")
     parser.add_argument("--picture", type=Path, metavar="PNG", help="draw the pulls")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(words)
     try:
         found = compare(read_table(arguments.run / "fit"), pq.read_table(arguments.truth))
     except (StreamFitError, FileNotFoundError) as error:

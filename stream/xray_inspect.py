@@ -1,0 +1,145 @@
+"""The command `inspect` of an X-ray run: one observation read and deconvolved again, and drawn.
+
+The numbers are those of the run's table where it has the observation, and of the deconvolution just
+made where it has not yet. Another method stands beside it for comparison.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..io.errors import ChangedInputError, InputError
+from ..io.observation_source import digest_of
+from ..io.observations import Observation, ObservationBatch, RefusedObservation
+from ..io.ogip import observations
+from ..io.records import BatchKey
+from ..io.results import FitStatus
+from ..io.xray_columns import XRAY_STATUS_TEXT
+from .directory import RunDirectory
+from .inspect import Numbers, as_text, status_words
+from .labels import with_error
+from .layers import read_run_toml
+from .xray import NOTES_APART, Deconvolution, XrayRecipe
+from .xray_methods import Unfolder
+from .xray_picture import draw_observation
+from .xray_problem import WorkingObservation
+from .xray_stage import links_of, open_method
+from .xray_table import ObservationTable, Row, locate
+
+
+def inspect_observation(run: Path, name: str, png: Path | None = None) -> str:
+    """Read one observation of a run again, deconvolve it, draw it.
+
+    Parameters
+    ----------
+    run : Path
+        The run directory.
+    name : str
+        Its file, with ``[n]`` behind it for the spectrum n of a file of many.
+    png : Path or None
+        Where to draw; None for the text alone.
+
+    Returns
+    -------
+    str
+        The row, and what its status bits mean.
+
+    Raises
+    ------
+    InputError
+        If there is no such observation, it has changed or gone, or has no spectrum to draw.
+    RunError
+        If the run has no rows yet, or is damaged.
+    StorageError
+        If the disk refuses the picture.
+    """
+    table = ObservationTable(run)
+    config = read_run_toml(RunDirectory(run).config)
+    path, index = locate(name, config.inputs, run)
+    if not path.is_file():
+        raise InputError(f"{path}: no longer there; put it back where the run found it")
+    links = links_of(config.xray)
+    if digest_of(path, links) != table.table.manifest.fingerprint.get(str(path)):
+        raise ChangedInputError(
+            f"{path}: changed since the run began, it or a file it links to; put the old one back"
+        )
+    found = _only(list(observations(path, links)), index, path)
+    recipe = XrayRecipe(open_method(config.xray, config.engine.device))
+    stored = table.find(found.name, found.path)
+    batch = ObservationBatch(BatchKey(found.name, 0, 1), (found,))
+    row = stored or recipe.fit(batch).to_pylist()[0]
+    numbers = describe(row, fitted=stored is not None)
+    if png is not None:
+        if row["status"] & FitStatus.NO_DATA or not isinstance(found, Observation):
+            raise InputError(f"{found.name}: no spectrum to draw: {row['reason']}")
+        working = WorkingObservation.of(found)
+        other = Unfolder("richardson-lucy" if recipe.method.name == "map" else "map")
+        draw_observation(
+            png,
+            recipe.deconvolve([working])[0],
+            beside=_other(working, other),
+            names=(recipe.method.name, other.name),
+            title=f"{found.name} · {row['target']}" if row["target"] else found.name,
+            subtitle=f"{recipe.method.about} · stream-fit {config.version}",
+            numbers=numbers,
+        )
+    return f"{found.name} of {path.parent}, run {run}\n" + as_text(numbers)
+
+
+def describe(row: Row, *, fitted: bool) -> Numbers:
+    """Put a row into names and values for people.
+
+    Parameters
+    ----------
+    row : dict
+        Column to value.
+    fitted : bool
+        False where the run's table does not have the row yet.
+
+    Returns
+    -------
+    list of (str, str)
+        ("", "") is a gap; a name without a value is a note.
+    """
+    numbers: Numbers = [
+        (name, row[column])
+        for name, column in (("OBS_ID", "observation"), ("instrument", "instrument"))
+        if row[column]
+    ]
+    if not row["reason"]:
+        numbers += [
+            ("exposure", f"{row['exposure']:.0f} s"),
+            ("counts", f"{row['counts']:.0f}"),
+            ("background", f"{with_error(row['background_counts'], np.nan)} expected of them"),
+            ("", ""),
+            ("refolded", f"{row['refold_statistic']} {row['refold_cstat']:.1f}"),
+            ("expected", f"{row['refold_expected']:.1f} in {row['refold_bins']} bins"),
+            ("difference", f"{row['refold_z']:+.2f} standard deviations"),
+        ]
+    numbers += [("", ""), ("status", status_words(row["status"]))]
+    numbers += [
+        (f"{bit.name}: {XRAY_STATUS_TEXT[bit]}", "") for bit in FitStatus if row["status"] & bit
+    ]
+    numbers += [(text, "") for text in (row["reason"], *row["notes"].split(NOTES_APART)) if text]
+    if not fitted:
+        numbers.append(("not in the run's table yet: deconvolved just now", ""))
+    return numbers
+
+
+def _other(working: WorkingObservation, method: Unfolder) -> Deconvolution:
+    """Deconvolve by another method."""
+    (estimate,) = method.estimates([working.problem])
+    return Deconvolution(working, estimate, working.refold(estimate.flux))
+
+
+def _only(
+    found: list[Observation | RefusedObservation], index: int, path: Path
+) -> Observation | RefusedObservation:
+    """Choose one of the observations of a file."""
+    if index < 0 and len(found) > 1:
+        raise InputError(
+            f"{path}: holds {len(found)} spectra; give {path.name}[1] to {path.name}[{len(found)}]"
+        )
+    if index >= len(found):
+        raise InputError(f"{path}: holds {len(found)} spectra, none is number {index + 1}")
+    return found[max(index, 0)]

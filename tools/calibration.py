@@ -1,0 +1,228 @@
+"""How often posteriors cover the truth: simulation-based calibration of the whole optical recipe.
+
+Truths are drawn from the flat prior of velocity and broadening, amplitudes as emission lines have
+them; each spectrum is fitted and its posterior integrated as a run does it, the noise measured too.
+The rank of a truth is its place in the cumulative posterior:
+if the posterior is right, ranks are uniform, and the central 68.27 and 95 % intervals cover as
+often as they say (Talts et al. 2018, arXiv:1804.06788).
+
+    python -m streamfit.tools.calibration --spectra 100000 --prior mdn --prior-width 10
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chisquare
+
+from ..io.records import BatchKey, CubeHeader, FtsAxis, SpectralBatch
+from ..kernels import ils, posterior
+from ..stream.config import OpticalConfig
+from ..stream.optical import OpticalRecipe
+from ..stream.posterior_rows import PosteriorRows
+from ..stream.reduced_fitter import ReducedFitter
+
+Array = NDArray[np.float64]
+
+_BINS = 20  # of ranks
+_BATCH = 4096
+_CORR = 1.04  # of every spectrum: one place in SITELLE's field
+_BAND = (1e7 / 685.0, 1e7 / 647.7)  # SN3 [cm-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Spectra of noise one and what they were made of; first axis spaxel."""
+
+    velocity: Array  # [km/s]
+    broadening: Array  # [km/s]
+    amplitude: Array  # (spaxel, line)
+    data: NDArray[np.float32]  # (spaxel, channel)
+
+    @property
+    def snr(self) -> Array:
+        """Peak of the brightest line over the noise."""
+        return self.amplitude.max(axis=1)
+
+
+def sn3_header() -> CubeHeader:
+    """Describe a SITELLE cube in SN3, large enough for the reduced basis."""
+    axis = FtsAxis(
+        channels=842,
+        step_nm=2943.0,
+        order=8,
+        step_nb=842,
+        zpd_index=168,
+        axis_corr=1.0375,
+        calibrated=True,
+    )
+    return CubeHeader(
+        name="calibration",
+        layout="simulated",
+        shape=(2048, 2064),
+        axis=axis,
+        unit="",
+        filter_name="SN3",
+        band=_BAND,
+    )
+
+
+def draw(recipe: OpticalRecipe, count: int, snr: tuple[float, float], seed: int) -> Truth:
+    """Draw truths from the prior and make their spectra.
+
+    Parameters
+    ----------
+    recipe : OpticalRecipe
+        Whose lines and ranges they have.
+    count : int
+    snr : (low, high)
+        Of Halpha, log-uniform; the other lines are 0.1 to 1.2 times as bright.
+    seed : int
+    """
+    rng, model = np.random.default_rng(seed), recipe.model
+    v = rng.uniform(*model.bounds.velocity, size=count)
+    b = rng.uniform(*model.bounds.broadening, size=count)
+    emission = model.emission
+    width = np.repeat(_CORR * model.width[None], count, axis=0)
+    bright = np.exp(rng.uniform(np.log(snr[0]), np.log(snr[1]), count))
+    column = bright[:, None] * np.exp(
+        rng.uniform(np.log(0.1), np.log(1.2), (count, emission.columns))
+    )
+    column[:, emission.column[emission.names.index("Halpha")]] = bright
+    amplitude = column[:, emission.column] * emission.shares(v[:, None], b[:, None], width)
+    centre, sigma = emission.centres(v[:, None]), emission.sigmas(v[:, None], b[:, None])
+    x = model.coordinate
+    data = np.where((x > _BAND[0]) & (x < _BAND[1]), 3.0, 0.0) + rng.standard_normal(
+        (count, x.size)
+    )
+    for k in range(len(emission.names)):
+        for part in np.array_split(np.arange(count), max(1, count // 512)):
+            offset = x - centre[part, k, None]
+            shape = ils.sincgauss(offset, sigma[part, k, None], width[part, k, None])
+            data[part] += amplitude[part, k, None] * shape
+    return Truth(v, b, amplitude, data.astype(np.float32))
+
+
+class RankedRows(PosteriorRows):
+    """Posteriors that also say where the truth lies in them."""
+
+    truth: Array  # (spaxel, 2 + line), of the batch
+    ranks: Array  # the same shape
+
+    def probe(self, rows: NDArray[np.int64]) -> Array:
+        """Ask for the cumulative distributions at the truth."""
+        return self.truth[rows]
+
+    def numbers(self, found: posterior.Posterior, rows: NDArray[np.int64]) -> Array:
+        """Keep the ranks."""
+        self.ranks[rows] = found.below
+        return super().numbers(found, rows)
+
+
+def calibrate(config: OpticalConfig, count: int, snr: tuple[float, float], seed: int) -> dict:
+    """Fit and integrate spectra of known truth.
+
+    Returns
+    -------
+    dict
+        ``ranks``, (spaxel, 2 + line), ``truth``, a `Truth` without data, ``table``, columns of the
+        run by name, and ``cpu``, microseconds per spectrum of fit and posterior.
+    """
+    header = sn3_header()
+    recipe = OpticalRecipe(header, config)
+    engine = recipe.fitter.engine if isinstance(recipe.fitter, ReducedFitter) else None
+    rows = RankedRows(recipe.model, header.name, header.unit, engine, config)
+    recipe.posterior = rows
+    found: dict = {"ranks": [], "truth": [], "table": [], "cpu": 0.0}
+    for first in range(0, count, _BATCH):
+        truth = draw(recipe, min(_BATCH, count - first), snr, seed + first)
+        spaxels = len(truth.velocity)
+        width = np.repeat(_CORR * recipe.model.width[None], spaxels, axis=0)
+        at = truth.velocity[:, None], truth.broadening[:, None]
+        flux = truth.amplitude * recipe.model.emission.peak_fluxes(*at, width)
+        rows.truth = np.concatenate([*at, flux], axis=1)
+        rows.ranks = np.full(rows.truth.shape, np.nan)
+        index = np.arange(spaxels, dtype=np.int32)
+        key = BatchKey("calibration", first, first + spaxels)
+        batch = SpectralBatch(key, index, index, truth.data, np.full(spaxels, _CORR), None, None)
+        begun = time.process_time()
+        table = recipe.fit(batch)
+        if first > 0 or count <= _BATCH:  # the first batch compiles and builds tables
+            found["cpu"] += time.process_time() - begun
+        found["ranks"].append(rows.ranks)
+        found["truth"].append(replace(truth, data=np.zeros((spaxels, 0), np.float32)))
+        found["table"].append({name: table[name].to_numpy() for name in table.schema.names})
+    timed = count - _BATCH if count > _BATCH else count
+    truths, tables = found["truth"], found["table"]
+    return {
+        "ranks": np.concatenate(found["ranks"]),
+        "truth": Truth(
+            *(
+                np.concatenate([getattr(one, name) for one in truths])
+                for name in ("velocity", "broadening", "amplitude", "data")
+            )
+        ),
+        "table": {name: np.concatenate([one[name] for one in tables]) for name in tables[0]},
+        "cpu": 1e6 * found["cpu"] / timed,
+    }
+
+
+def describe(found: dict, names: Sequence[str]) -> str:
+    """Write coverage and uniformity of the ranks, and how the posterior mean compares."""
+    lines = [f"{'':14}  68.27 %   95 %   chi2 p"]
+    for name, rank in zip(("velocity", "broadening", *names), found["ranks"].T, strict=True):
+        away = np.abs(rank - 0.5)
+        p = chisquare(np.histogram(rank, _BINS, (0, 1))[0]).pvalue
+        narrow, wide = 100 * np.mean(away < 0.341345), 100 * np.mean(away < 0.475)
+        lines.append(f"{name:14}  {narrow:6.2f}  {wide:6.2f}  {p:8.4f}")
+    table, truth = found["table"], found["truth"]
+    for low, high in ((3, 5), (5, 10), (10, 1000)):
+        rows = (truth.snr >= low) & (truth.snr < high)
+        if rows.any():
+            errors = [
+                np.sqrt(np.nanmean(np.square(table[name] - truth.velocity)[rows]))
+                for name in ("velocity", "post_velocity", "post_velocity_q50")
+            ]
+            lines.append(
+                f"S/N {low}-{high}: rms error of velocity {errors[0]:.2f} fit, {errors[1]:.2f} "
+                f"posterior mean, {errors[2]:.2f} median [km/s]"
+            )
+    lines.append(f"{found['cpu']:.0f} us of CPU a spectrum, fit and posterior")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Calibrate and print."""
+    parser = argparse.ArgumentParser(description="coverage and ranks of simulated posteriors")
+    parser.add_argument("--spectra", type=int, default=100_000)
+    parser.add_argument("--snr", type=float, nargs=2, default=(3.0, 100.0))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--prior", choices=("mdn", "flat"), default="mdn")
+    parser.add_argument("--prior-width", type=float, default=10.0)
+    parser.add_argument("--positive", action="store_true")
+    parser.add_argument("--velocity-range", type=float, nargs=2, default=(-500.0, 500.0))
+    parser.add_argument("--broadening-range", type=float, nargs=2, default=(1.0, 200.0))
+    chosen = parser.parse_args(argv)
+    config = OpticalConfig(
+        velocity_range=tuple(chosen.velocity_range),
+        broadening_range=tuple(chosen.broadening_range),
+        noise="band",
+        bayes=True,
+        prior=chosen.prior,
+        prior_width=chosen.prior_width,
+        positive=chosen.positive,
+        no_mdn=chosen.prior == "flat",
+    )
+    recipe = OpticalRecipe(sn3_header(), config)
+    found = calibrate(config, chosen.spectra, tuple(chosen.snr), chosen.seed)
+    print(f"prior: {recipe.schema.metadata[b'prior'].decode()}")
+    print(describe(found, recipe.model.emission.names))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
