@@ -88,7 +88,9 @@ def test_every_number_is_that_of_the_direct_fit(config, calibrated):
         assert np.quantile(away, 0.98) < 0.05, name
         ratio = fast[f"{name}_err"][good] / error
         assert np.quantile(np.abs(ratio - 1), 0.98) < 0.02, name
-    gap = np.abs(fast["chi2"] - direct["chi2"])[good]
+    # Where the residual is no noise, it bends chi2 in proportion to itself.
+    poor = np.maximum(direct["chi2"] / direct["dof"], 1.0)
+    gap = (np.abs(fast["chi2"] - direct["chi2"]) / poor)[good]
     assert np.quantile(gap, 0.98) < 3e-3
 
 
