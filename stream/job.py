@@ -56,6 +56,11 @@ class Job:
     manners: Manners
 
 
+def resident() -> int:
+    """Memory that this process takes now [bytes]."""
+    return psutil.Process().memory_info().rss
+
+
 def prepare(stage: Stage, engine: EngineConfig, manners: Manners, *, batch: int = 0) -> Job:
     """Compile the recipe, cut the source and fit the batches into memory.
 
@@ -85,7 +90,7 @@ def prepare(stage: Stage, engine: EngineConfig, manners: Manners, *, batch: int 
     largest = max(batch, stage.grain * max(len(key) for key in keys))
     budget = plan_memory(
         engine.memory,
-        psutil.Process().memory_info().rss,
+        resident(),
         stage.cost,
         batch=min(largest, stage.spaxels),
         threads=engine.threads or len(os.sched_getaffinity(0)),

@@ -3,6 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from streamfit.stream import job
+from streamfit.stream.job import resident
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
@@ -12,3 +15,12 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set STREAM_FIT_DATA to the folder that holds them")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def room(monkeypatch):
+    """Plan runs inside the test process as if they had begun it, not after all it has compiled.
+
+    `test_memory.py` watches processes of their own.
+    """
+    monkeypatch.setattr(job, "resident", lambda: min(400 * 2**20, resident()))
