@@ -34,6 +34,7 @@ Listener = Callable[[slice, NDArray[np.float32], NDArray[np.float32]], None]
 _VELOCITY_STEP = 0.4  # of a line's full width
 _BROADENING_STEP = 2.3  # ratio of neighbouring nodes
 _BLOCK = 256  # spectra whose products are in memory at once
+_ROWS = 64  # a multiple of the rows that any BLAS takes together
 
 
 class Seeds(NamedTuple):
@@ -310,15 +311,14 @@ class WeightedScan:
 def _times(spectra: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     """Matrix product whose rows depend on how many there are by a few units in the last place.
 
-    BLAS sums few rows in another order than many, so it is always given as many.
+    BLAS sums the last few rows in another order than the others, so their number is rounded up.
     """
-    out = np.empty((len(spectra), matrix.shape[1]), np.float32)
-    for first in range(0, len(spectra), _BLOCK):
-        part = spectra[first : first + _BLOCK]
-        if (missing := _BLOCK - len(part)) > 0:
-            part = np.concatenate([part, np.zeros((missing, part.shape[1]), np.float32)])
-        out[first : first + _BLOCK] = (part @ matrix)[: len(spectra) - first]
-    return out
+    count = len(spectra)
+    if count % _ROWS:
+        whole = np.zeros((count + -count % _ROWS, spectra.shape[1]), np.float32)
+        whole[:count] = spectra
+        spectra = whole
+    return (spectra @ matrix)[:count]
 
 
 def _without_continuum(
