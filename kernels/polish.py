@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from . import varpro
 from ._polish import polish_all
 from .emission import Continuum, Emission
-from .varpro import Bounds, Fit, Geometry, boxed, check, packed
+from .varpro import Bounds, Fit, Geometry, boxed, check, packed, unpacked
 
 Array = NDArray[np.float64]
 
@@ -92,19 +92,8 @@ def polish(
         tuple(map(float, (*bounds.velocity, *bounds.broadening))),
         (out_theta, linear, covariance, scalars),
     )
-    counts = np.nan_to_num(scalars[:, 1:4]).astype(np.int64)
-    fit = Fit(
-        velocity=out_theta[:, 0::2],
-        broadening=out_theta[:, 1::2],
-        linear=linear,
-        covariance=covariance,
-        chi2=scalars[:, 0],
-        flat_chi2=scalars[:, 4],
-        dof=counts[:, 0],
-        evaluations=counts[:, 1],
-        outcome=counts[:, 2],
-    )
-    left = counts[:, 2] < 0
+    fit = unpacked(out_theta, linear, covariance, scalars)
+    left = fit.outcome < 0
     if near is not None:
         left |= ~near
     rows = np.flatnonzero(left)

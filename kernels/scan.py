@@ -176,9 +176,12 @@ class SharedScan:
 
     def whiten(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give z of spectra over their noise, shape (spaxel, node * column)."""
-        z = _times(scaled, self.projector)
-        columns_first = z.reshape(-1, self.lower.shape[1], self.lower.shape[0])
-        return columns_first.transpose(0, 2, 1).reshape(len(scaled), -1)
+        return _nodes_first(self._project(scaled))
+
+    def _project(self, spectra: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Products with all nodes, shape (spaxel, column, node)."""
+        z = _times(spectra, self.projector)
+        return z.reshape(len(spectra), self.lower.shape[1], self.lower.shape[0])
 
     def seeds(
         self, data: NDArray[np.floating], noise: Array, listen: Listener | None = None
@@ -200,16 +203,14 @@ class SharedScan:
         """
         out = np.full((data.shape[0], 6), np.nan)
         grid = _grid(self.scan)
-        layout = -1, self.lower.shape[1], self.lower.shape[0]
         for first in range(0, data.shape[0], _BLOCK):
             rows = slice(first, first + _BLOCK)
             spectra = np.asarray(data[rows], dtype=np.float32)
-            projected = _times(spectra, self.projector).reshape(layout)
+            projected = self._project(spectra)
             pick_shared(projected, noise[rows], self.lower, grid, out[rows])
             if listen is not None:
                 unit = np.where(noise[rows] > 0, noise[rows], np.nan).astype(np.float32)[:, None]
-                z = projected.transpose(0, 2, 1).reshape(len(spectra), -1)
-                listen(rows, spectra / unit, z / unit)
+                listen(rows, spectra / unit, _nodes_first(projected) / unit)
         return Seeds(*np.ascontiguousarray(out.T))
 
 
@@ -306,6 +307,11 @@ class WeightedScan:
             _times(w * w, self.products),
             _times(w * w, self.squares),
         )
+
+
+def _nodes_first(projected: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Reorder (spaxel, column, node) to (spaxel, node * column)."""
+    return projected.transpose(0, 2, 1).reshape(len(projected), -1)
 
 
 def _times(spectra: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:

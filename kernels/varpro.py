@@ -154,10 +154,15 @@ def fit(
         (*map(float, (*bounds.velocity, *bounds.broadening)), int(iterations)),
         (out_theta, linear, covariance, scalars),
     )
+    return unpacked(out_theta, linear, covariance, scalars)
+
+
+def unpacked(theta: Array, linear: Array, covariance: Array, scalars: Array) -> Fit:
+    """Give what the compiled loops filled as a fit; `scalars` are as those of `fit_all`."""
     counts = np.nan_to_num(scalars[:, 1:4]).astype(np.int64)
     return Fit(
-        velocity=out_theta[:, 0::2],
-        broadening=out_theta[:, 1::2],
+        velocity=theta[:, 0::2],
+        broadening=theta[:, 1::2],
         linear=linear,
         covariance=covariance,
         chi2=scalars[:, 0],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from threadpoolctl import threadpool_limits
 
 from ..io.manifest import Plan
 from .budget import Budget, choose_batch, plan_memory
@@ -84,7 +85,8 @@ def prepare(stage: Stage, engine: EngineConfig, manners: Manners, *, batch: int 
     slow = threading.Timer(2.0, manners.tell, ["compiling; only the first run waits for this"])
     slow.start()
     try:
-        stage.recipe.prepare()
+        with threadpool_limits(1):  # tables made here are those that a run would make
+            stage.recipe.prepare()
     finally:
         slow.cancel()
     largest = max(batch, stage.grain * max(len(key) for key in keys))

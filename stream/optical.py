@@ -148,6 +148,7 @@ class OpticalRecipe:
                 "prior": self.posterior.prior if self.posterior else "none",
             },
         )
+        self._nodes: Once[scan.Scan] = Once()
         self._scans: Once[scan.SharedScan | scan.WeightedScan] = Once()
 
     @property
@@ -320,12 +321,12 @@ class OpticalRecipe:
 
     def _table(self, kind: type[_Scan], members: "_Class") -> _Scan:
         """Build the scan of a class, or find it."""
-        model = self.model
+        model, key = self.model, (members.stretch, members.broaden)
         low, high = model.bounds.velocity
         beyond = 0.5 * _SCALE_CLASS * SPEED_OF_LIGHT if model.stretched else 0.0
 
-        def make() -> scan.SharedScan | scan.WeightedScan:
-            nodes = scan.build(
+        def build() -> scan.Scan:
+            return scan.build(
                 model.emission,
                 model.continuum,
                 model.coordinate[members.channels] * members.stretch,
@@ -333,9 +334,11 @@ class OpticalRecipe:
                 velocity=(low - beyond, high + beyond),
                 broadening=model.bounds.broadening,
             )
-            return kind.of(nodes)
 
-        return cast(_Scan, self._scans.get((kind, members.stretch, members.broaden), make))
+        def make() -> scan.SharedScan | scan.WeightedScan:
+            return kind.of(self._nodes.get(key, build))
+
+        return cast(_Scan, self._scans.get((kind, *key), make))
 
     def _first_noise(self, batch: SpectralBatch, members: "_Class", data: NDArray) -> Array:
         """Noise before the lines are known."""

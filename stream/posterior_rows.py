@@ -10,7 +10,6 @@ network knows has a flat prior.
 """
 
 import itertools
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,7 @@ from ..io.errors import InputError
 from ..io.posterior_columns import posterior_columns
 from ..io.results import Column
 from ..kernels import posterior, scan, varpro
+from ..kernels.once import Once
 from ..kernels.posterior_map import PosteriorMap
 from ..kernels.reduced import ReducedEngine
 from .config import OpticalConfig
@@ -71,8 +71,7 @@ class PosteriorRows:
             )
         self.model, self._engine, self._config = model, engine, config
         self.columns: list[Column] = posterior_columns(model.emission.names, unit)
-        self._maps: dict[tuple[int, type], PosteriorMap] = {}
-        self._lock = threading.Lock()
+        self._maps: Once[PosteriorMap] = Once()
 
     @property
     def prior(self) -> str:
@@ -200,9 +199,9 @@ class PosteriorRows:
     def _map(self, kind: type, tables: Tables) -> PosteriorMap:
         """Cut the cells of a scan, or find them."""
         table = tables(kind)
-        key = id(table), kind
-        with self._lock:
-            if key not in self._maps:
-                name = "shared" if kind is scan.SharedScan else "weighted"
-                self._maps[key] = PosteriorMap.of(table.scan, self.model.bounds, **{name: table})
-            return self._maps[key]
+        name = "shared" if kind is scan.SharedScan else "weighted"
+
+        def make() -> PosteriorMap:
+            return PosteriorMap.of(table.scan, self.model.bounds, **{name: table})
+
+        return self._maps.get((id(table), kind), make)

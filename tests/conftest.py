@@ -17,10 +17,13 @@ def shared_data() -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def room(monkeypatch):
+@pytest.fixture(autouse=True, scope="session")
+def room():
     """Plan runs inside the test process as if they had begun it, not after all it has compiled.
 
-    `test_memory.py` watches processes of their own.
+    For the whole session, since fixtures of modules run things too. `test_memory.py` watches
+    processes of their own.
     """
-    monkeypatch.setattr(job, "resident", lambda: min(400 * 2**20, resident()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "resident", lambda: min(400 * 2**20, resident()))
+        yield

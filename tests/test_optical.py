@@ -141,9 +141,13 @@ def test_rows_do_not_depend_on_the_batch(sitelle):
     few = np.arange(17, 60)
     part = rows(recipe, cut(batch, few))
     for name, values in part.items():
-        if name not in ("x", "y"):
-            rtol = 1e-5 if name.startswith("mdn_") else 1e-6  # the network's are float32 inside
-            np.testing.assert_allclose(values, table[name][few], rtol=rtol, err_msg=name)
+        if name.startswith("mdn_"):
+            # It sees distances, roots of 2 (max lnL - lnL): near the peak, where these are small,
+            # rounding of 1e-6 in lnL becomes its root.
+            sigma = table[f"{'_'.join(name.split('_')[:2])}_sigma"][few]
+            assert np.nanmax(np.abs(values - table[name][few]) / sigma) < 1e-3, name
+        elif name not in ("x", "y"):
+            np.testing.assert_allclose(values, table[name][few], rtol=1e-6, err_msg=name)
 
 
 def cut(batch, chosen):
