@@ -4,8 +4,9 @@
 
 RESPONSES holds pairs of ``NAME.rmf`` and ``NAME.arf`` (or ``.wrmf`` and ``.warf``); those named by
 ``--leave-out`` are never seen. FOLDER keeps the learned prior, checkpoints and a log, and a
-training that was stopped goes on from the last checkpoint. One thread is used. The rate falls as a
-cosine over the minutes asked for, and what is exported is the running mean of the weights.
+training that was stopped goes on from the last checkpoint; a new one may go on from an exported
+network (``--from models/weights/rim.onnx``). One thread is used. The rate falls as a cosine over
+the minutes asked for, and what is exported is the running mean of the weights.
 """
 
 import argparse
@@ -14,11 +15,13 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx  # pyright: ignore[reportMissingImports]
+import onnx.numpy_helper  # pyright: ignore[reportMissingImports]
 import torch  # pyright: ignore[reportMissingImports]
 
 from ..io.observations import Response
@@ -26,7 +29,9 @@ from ..io.ogip import read_response
 from ..kernels.plasma import rebin
 from ..kernels.response import ENERGY_EDGES
 from ..kernels.unfold_prior import SpectralPrior, fit_prior
+from ..models.card import load_card
 from ..models.plasma_table import load_plasma
+from ..models.rim import load_prior
 from .rim_loss import Loss
 from .rim_network import Data, Rim, Shape
 from .spectrum_errors import WIDTHS
@@ -56,6 +61,8 @@ class Plan:
         Steps in which the rate rises.
     keep : int
         Responses held at a time.
+    before : dict
+        Of the network this one goes on from: ``sha256``, ``steps``, ``hours``. Empty for a new one.
     """
 
     minutes: float = 120.0
@@ -66,6 +73,7 @@ class Plan:
     seed: int = 1
     warm: int = 200
     keep: int = 160
+    before: dict[str, Any] = field(default_factory=dict)
 
 
 def learn_prior(sources: Sources, components: int, *, draws: int = 12000) -> SpectralPrior:
@@ -111,6 +119,8 @@ class Trainer:
         self.prior = self._prior(Sources(table, np.random.default_rng(plan.seed)))
         torch.manual_seed(plan.seed)
         self.network = make_network(self.prior, shape)
+        if plan.before:
+            self.network.load_state_dict(torch.load(folder / "start.pt"))
         self.mean = make_network(self.prior, shape)
         self.mean.load_state_dict(self.network.state_dict())
         self.optimiser = torch.optim.AdamW(
@@ -194,6 +204,34 @@ class Trainer:
             return SpectralPrior(held["mean"], held["basis"])
 
 
+def adopt(path: Path, folder: Path) -> dict[str, Any]:
+    """Lay an exported network and its prior where a training begins.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.onnx`` file, its card and its prior beside it.
+    folder : Path
+        Of the training: gets ``start.pt`` and ``prior.npz``.
+
+    Returns
+    -------
+    dict
+        For `Plan.before`: its sha256, and the steps and hours it was trained in all.
+    """
+    card, prior = load_card(path), load_prior(path)
+    np.savez(folder / "prior.npz", mean=prior.mean, basis=prior.basis)
+    named = {one.name: one for one in onnx.load(path).graph.initializer}
+    held = {
+        name.removeprefix("network."): torch.from_numpy(onnx.numpy_helper.to_array(one).copy())
+        for name, one in named.items()
+        if name.startswith("network.")
+    }
+    torch.save(held, folder / "start.pt")
+    steps, hours = card.training["steps"], card.training["hours"]
+    return {"sha256": card.sha256, "steps": steps, "hours": hours}
+
+
 def make_network(prior: SpectralPrior, shape: Shape) -> Rim:
     """Give a network that has learned nothing."""
     width = torch.from_numpy(WIDTHS.astype(np.float32))
@@ -255,13 +293,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--each", type=int, default=8, help="observations with each response")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--leave-out", nargs="*", default=["12845"])
+    parser.add_argument("--from", dest="start", type=Path, help="an exported network to go on from")
     given = parser.parse_args(arguments)
     given.folder.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
         level=logging.INFO, filename=given.folder / "train.log", format="%(asctime)s %(message)s"
     )
     torch.set_num_threads(1)
-    plan = Plan(minutes=given.minutes, rate=given.rate, each=given.each, seed=given.seed)
+    before = adopt(given.start, given.folder) if given.start else {}
+    plan = Plan(given.minutes, given.rate, each=given.each, seed=given.seed, before=before)
     responses = read_responses(given.responses, given.leave_out)
     logging.info("%s with %s", json.dumps(asdict(plan)), ", ".join(responses))
     Trainer(given.folder, list(responses.values()), plan, Shape()).run()
