@@ -1,12 +1,11 @@
 """The optical recipe: noise, seed by scan, batched fit, columns, for one batch of spectra.
 
-Spaxels of a batch are fitted in classes of like axis and line width, so that they share the tables
-of the scan; the fit itself uses each spaxel's own. Classes follow from the spaxel alone: neither
-batches nor threads change a result.
+Spaxels of a batch are fitted in classes (`spaxel_classes.py`), so that they share the tables of the
+scan. Neither batches nor threads change a result.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar, cast
 
 import numpy as np
@@ -37,14 +36,12 @@ from .noise import (
 from .optical_rows import Fitted, record_batch
 from .posterior_rows import PosteriorRows
 from .reduced_fitter import ReducedFitter, worthwhile
-from .spectral_model import SpectralModel, build_model
+from .spaxel_classes import SCALE_CLASS, SpaxelClass, classes_of
+from .spectral_model import build_model
 from .starts import fit_from_seeds
 
 Array = NDArray[np.float64]
 
-_SCALE_CLASS = 1e-3  # a class' scan reaches this far (300 km/s) beyond the velocity range
-_WIDTH_CLASS = 1e-2  # seeds tell no difference in width below this
-_CODE, _UNKNOWN = 1 << 32, -(1 << 62)  # make one number of two classes; that of no class
 _WINGS_SNR = 40.0  # the wings of fainter lines raise the scatter of dark channels below 0.4 %
 _ROUGH = 3.0  # residuals over the scatter of neighbours: a good fit has up to 1.3
 _Scan = TypeVar("_Scan", scan.SharedScan, scan.WeightedScan)
@@ -64,31 +61,6 @@ class Explained:
     continuum: Array
     noise: Array
     table: pa.RecordBatch  # the row, alone
-
-
-@dataclass(frozen=True, slots=True)
-class _Class:
-    """Spaxels of a batch with like axis and line width, on the axis of the class.
-
-    `scale` stretches the class' axis, itself `stretch` times the model's, to the spaxel's own.
-    """
-
-    rows: NDArray[np.int64]
-    stretch: float
-    broaden: float
-    channels: NDArray[np.bool_]
-    scale: Array
-    width: Array
-
-    def part(self, chosen: NDArray[np.intp]) -> "_Class":
-        """Give some of the spaxels."""
-        own = self.rows[chosen], self.scale[chosen], self.width[chosen]
-        return replace(self, rows=own[0], scale=own[1], width=own[2])
-
-    def geometry(self, model: SpectralModel, *, everywhere: bool = False) -> varpro.Geometry:
-        """Give the channels of the fit, or all."""
-        coordinate = model.coordinate if everywhere else model.coordinate[self.channels]
-        return varpro.Geometry(coordinate * self.stretch, self.scale, self.width)
 
 
 class OpticalRecipe:
@@ -183,32 +155,14 @@ class OpticalRecipe:
     def _fit_all(self, batch: SpectralBatch) -> Fitted:
         width = 0 if self.posterior is None else self.posterior.width
         fitted = Fitted.empty(len(batch), self.model, width)
-        for members in self._classes(batch):
+        for members in classes_of(self.model, batch):
             for part, data, weight, noise in self._weighted(batch, members):
                 fitted.put(part.rows, self._fit_part(batch, part, data, weight, noise))
         return fitted
 
-    def _classes(self, batch: SpectralBatch) -> Iterator["_Class"]:
-        """Spaxels of the batch that share tables; those whose axis is unknown are left out."""
-        model, spaxels = self.model, len(batch)
-        scale, width = model.scale(batch.corr, spaxels), model.widths(batch.corr, spaxels)
-        known = np.isfinite(scale) & np.isfinite(width).all(axis=1) & (scale > 0)
-        wide = np.where(known & (width[:, 0] > 0), width[:, 0] / max(model.width[0], 1e-30), 1.0)
-        by_scale = np.rint(np.log(np.where(known, scale, 1.0)) / _SCALE_CLASS).astype(int)
-        by_width = np.rint(np.log(wide) / _WIDTH_CLASS).astype(int)
-        codes = np.where(known, _CODE * by_scale + by_width, _UNKNOWN)
-        for code in np.unique(codes):
-            if code == _UNKNOWN:
-                continue
-            rows = np.flatnonzero(codes == code)
-            stretch = float(np.exp(by_scale[rows[0]] * _SCALE_CLASS))
-            broaden = float(np.exp(by_width[rows[0]] * _WIDTH_CLASS))
-            channels = model.window_channels(stretch)
-            yield _Class(rows, stretch, broaden, channels, scale[rows] / stretch, width[rows])
-
     def _weighted(
-        self, batch: SpectralBatch, members: "_Class"
-    ) -> Iterator[tuple["_Class", NDArray, NDArray, Array]]:
+        self, batch: SpectralBatch, members: SpaxelClass
+    ) -> Iterator[tuple[SpaxelClass, NDArray, NDArray, Array]]:
         """Spectra of a class, their weights and noise; those of even weights come by themselves."""
         data = take(batch.data, members.rows, members.channels)
         if self.noise.kind == "variance":
@@ -229,7 +183,12 @@ class OpticalRecipe:
                 yield members.part(chosen), own[0], weigh(*own), own[1]
 
     def _fit_part(
-        self, batch: SpectralBatch, members: "_Class", data: NDArray, weight: NDArray, noise: Array
+        self,
+        batch: SpectralBatch,
+        members: SpaxelClass,
+        data: NDArray,
+        weight: NDArray,
+        noise: Array,
     ) -> Fitted:
         """Fit spectra that share the tables of a scan."""
         seeds, density = self._seeds(members, data, weight)
@@ -259,7 +218,7 @@ class OpticalRecipe:
         return fitted
 
     def _seeds(
-        self, members: "_Class", data: NDArray, weight: NDArray
+        self, members: SpaxelClass, data: NDArray, weight: NDArray
     ) -> tuple[scan.Seeds, Density | None]:
         """Scan the spectra of one class; velocities are on each spaxel's own axis."""
         reading = no_reading(len(data)) if self.densities else None
@@ -282,7 +241,7 @@ class OpticalRecipe:
 
     def _listener(
         self,
-        members: "_Class",
+        members: SpaxelClass,
         table: scan.SharedScan | scan.WeightedScan,
         data: NDArray,
         weight: NDArray,
@@ -303,7 +262,7 @@ class OpticalRecipe:
 
         return listen
 
-    def _score_map(self, members: "_Class") -> ScoreMap:
+    def _score_map(self, members: SpaxelClass) -> ScoreMap:
         """Build the score map of a class, or find it."""
         assert self.densities is not None
         table = (
@@ -319,11 +278,11 @@ class OpticalRecipe:
             model.width * members.broaden,
         )
 
-    def _table(self, kind: type[_Scan], members: "_Class") -> _Scan:
+    def _table(self, kind: type[_Scan], members: SpaxelClass) -> _Scan:
         """Build the scan of a class, or find it."""
         model, key = self.model, (members.stretch, members.broaden)
         low, high = model.bounds.velocity
-        beyond = 0.5 * _SCALE_CLASS * SPEED_OF_LIGHT if model.stretched else 0.0
+        beyond = 0.5 * SCALE_CLASS * SPEED_OF_LIGHT if model.stretched else 0.0
 
         def build() -> scan.Scan:
             return scan.build(
@@ -340,7 +299,7 @@ class OpticalRecipe:
 
         return cast(_Scan, self._scans.get((kind, *key), make))
 
-    def _first_noise(self, batch: SpectralBatch, members: "_Class", data: NDArray) -> Array:
+    def _first_noise(self, batch: SpectralBatch, members: SpaxelClass, data: NDArray) -> Array:
         """Noise before the lines are known."""
         if self.noise.kind == "imaginary":
             assert batch.imaginary is not None
@@ -350,7 +309,7 @@ class OpticalRecipe:
             return scatter(batch.data, dark, rows=members.rows)
         return rough_noise(data)
 
-    def _last_noise(self, batch: SpectralBatch, members: "_Class", fitted: Fitted) -> Array:
+    def _last_noise(self, batch: SpectralBatch, members: SpaxelClass, fitted: Fitted) -> Array:
         """Noise once the lines are known."""
         if self.noise.kind == "residual":
             excess = np.sqrt(fitted.fit.chi2 / np.maximum(fitted.fit.dof, 1))
@@ -383,7 +342,7 @@ class OpticalRecipe:
         empty = np.full(model.coordinate.size, np.nan)
         coordinate, lines, continuum = model.coordinate, empty, empty.copy()
         noise = np.full(model.coordinate.size, float(fitted.noise[0]))
-        for members in self._classes(batch):
+        for members in classes_of(self.model, batch):
             geometry = members.geometry(model, everywhere=True)
             lines = varpro.lines_at(fitted.fit, model.emission, geometry)[0]
             basis = model.continuum.rows(geometry.coordinate[members.channels])
