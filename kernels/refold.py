@@ -17,6 +17,9 @@ from .likelihood import cash, cash_moments, w_moments, w_statistic
 Array = NDArray[np.float64]
 
 _ENOUGH = 25.0  # counts that give a background to a fifth
+# The mean of W follows the background where that is under one count a bin. Averaged over 25 counts
+# it is too even, and W comes out low by up to 0.8 standard deviations; over nine by up to 0.4.
+_ENOUGH_FOR_W = 9.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +97,9 @@ def refold_w(
     -----
     The bins are not grouped to hold a count of background each. W is biased where they do not, but
     mean and scatter here have the same bias; groups that end where a count fell would bring a new
-    one. The background that enters them is the smoothed one.
+    one. The background that enters them is a smoothed one.
     """
-    background = smooth_background(beside, scale, width=width)
+    background = smooth_background(beside, scale, width=width, enough=_ENOUGH_FOR_W)
     moments = w_moments(source, background, scale)
     return Refold(
         "w",
@@ -127,19 +130,31 @@ def smooth_background(
     -------
     ndarray, shape (detector,)
         Expected counts: the mean of the fewest neighbours on either side that hold `enough`, or of
-        all bins where they do not.
+        all bins where they do not, and then less, all by one factor, so that the sum of those that
+        were averaged stays what was seen.
+
+    Notes
+    -----
+    Means over neighbours alone add up to more: they reach from where few counts fell to where many
+    did, and end where one fell. Of 47 counts, most of them at low energies, they make 63.
     """
     size = beside.size
     width = np.ones(size) if width is None else width
     counts, widths = (np.concatenate([[0.0], np.cumsum(array)]) for array in (beside, width))
     index = np.arange(size)
-    rate = np.full(size, np.nan)
+    rate, alone = np.full(size, np.nan), np.zeros(size, dtype=np.bool_)
     for reach in range(size):
         low, high = np.maximum(index - reach, 0), np.minimum(index + reach + 1, size)
         held = counts[high] - counts[low]
         done = np.isnan(rate) & ((held >= enough) | (reach == size - 1))
         spanned = (widths[high] - widths[low])[done]
         rate[done] = np.divide(held[done], spanned, out=np.zeros(spanned.size), where=spanned > 0)
+        if reach == 0:
+            alone = done
         if not np.isnan(rate).any():
             break
-    return rate * width * scale
+    found = rate * width
+    averaged = float(found[~alone].sum())
+    if averaged > 0:
+        found[~alone] *= float(beside[~alone].sum()) / averaged
+    return found * scale
