@@ -2,8 +2,11 @@
 
 The statistic is compared with its mean and scatter at that very model, never with one per bin: at
 0.1 counts a bin the Cash statistic of a true model is 0.47 a bin, at one count 1.15 (Kaastra 2017,
-A&A 605, A51). A model that was fitted follows some of the noise and comes out lower than expected;
-one that is too high by some standard deviations is wrong.
+A&A 605, A51). A model that was fitted follows some of the noise and comes out lower by about one
+for each parameter it follows: with the influence matrix M of a linear fit, by which the refolded
+counts move with the observed ones, and a prior that is true, the mean falls by tr M (Rodgers 2000,
+Inverse Methods for Atmospheric Sounding, section 2.4). One that is still too high by some standard
+deviations is wrong.
 """
 
 from dataclasses import dataclass
@@ -35,6 +38,9 @@ class Refold:
         Mean and standard deviation if the model is true.
     bins : int
         Bins that expect any counts.
+    freedom : float
+        By how much the statistic of what was fitted is expected to be lower: the parameters it
+        follows. Zero for a model that was not fitted to these counts.
     """
 
     statistic: Literal["cash", "w"]
@@ -42,11 +48,13 @@ class Refold:
     expected: float
     scatter: float
     bins: int
+    freedom: float = 0.0
 
     @property
     def z(self) -> float:
-        """Standard deviations above what is expected; NaN where nothing is."""
-        return (self.value - self.expected) / self.scatter if self.scatter > 0 else float("nan")
+        """Standard deviations above what is expected of the fit; NaN where nothing is."""
+        excess = self.value - (self.expected - self.freedom)
+        return excess / self.scatter if self.scatter > 0 else float("nan")
 
 
 def refold_cash(counts: Array, model: Array) -> Refold:
