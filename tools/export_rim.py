@@ -41,6 +41,7 @@ Array = NDArray[np.float64]
 LOG_COUNTS = np.arange(1.75, 6.01, 0.5)
 BRIGHT = 1e4  # counts from which an estimate is made to agree with them
 _HELD = 150  # responses of all kinds
+_FAR = 4.0  # standard deviations of the statistic
 _HALF = 0.25  # of the range of log10 counts around each of these
 _ALLOWED = ((0.68, 1.0, 0.04), (0.95, 1.96, 0.02))  # part, sigmas, tolerance
 _CODE = (
@@ -151,20 +152,21 @@ def calibrate(rim: Rim, simulator: Simulator, each: int) -> dict[str, list[float
         ]
         anything = [_trial(rim, simulator, _in_turn(held, at), counts) for at in range(each)]
         found["temperature"].append(_temperature([clusters, anything]))
-        shares = [one.share for one in clusters + anything if one.share is not None]
-        found["freedom"].append(round(float(np.clip(np.median(shares), 0.0, 1.0)), 4))
+        found["freedom"].append(_share(clusters + anything))
     return found
 
 
 class _Trial(NamedTuple):
     """A simulated observation: its errors, and the freedom the result showed.
 
-    `pulls` are errors in units of sigma where they count, `share` the expected statistic less what
-    came out, in units of the first fit's freedom; None where the background is estimated too.
+    `pulls` are errors in units of sigma where they count; `short` is the expected statistic less
+    what came out, and `freedom` that of the first fit, both in units of the statistic's scatter and
+    zero where the background is estimated too.
     """
 
     pulls: Array
-    share: float | None
+    short: float = 0.0
+    freedom: float = 0.0
 
 
 def _trial(
@@ -180,14 +182,23 @@ def _trial(
     log_flux, sigma = found.log_flux[0], found.log_flux_sigma[0]
     pulls = (np.abs(log_flux - truth) / sigma)[BAND]
     if background.any():
-        return _Trial(pulls, None)
+        return _Trial(pulls)
     refold = refold_cash(drawn.astype(np.float64), fold(instrument.working, np.exp(log_flux)))
-    return _Trial(pulls, (refold.expected - refold.value) / float(found.freedom[0]))
+    return _Trial(pulls, -refold.z, float(found.freedom[0]) / refold.scatter)
 
 
 def _in_turn(instruments: Sequence[Instrument], at: int) -> Instrument:
     """Give one after the other."""
     return instruments[at % len(instruments)]
+
+
+def _share(trials: list[_Trial]) -> float:
+    """Give the share of the first fit's freedom with which the mean of z is zero.
+
+    A few that are wrong by many standard deviations count as four.
+    """
+    short = sum(min(max(one.short, -_FAR), _FAR) for one in trials)
+    return round(float(np.clip(short / sum(one.freedom for one in trials), 0.0, 1.0)), 4)
 
 
 def _temperature(kinds: list[list[_Trial]]) -> float:
