@@ -200,9 +200,7 @@ def _moved(rows: Array, steps: NDArray[np.int64]) -> Array:
     size = rows.shape[1]
     source = np.arange(size) - steps[:, None]
     inside = (source >= 0) & (source < size)
-    return np.where(
-        inside, np.take_along_axis(rows, np.clip(source, 0, size - 1), axis=1), np.nan
-    )
+    return np.where(inside, np.take_along_axis(rows, np.clip(source, 0, size - 1), axis=1), np.nan)
 
 
 def _interpolated(values: Array, errors: Array, moves: Array, near: float) -> tuple[Array, Array]:
