@@ -6,6 +6,7 @@ named; a group without members has a reason and no fit.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from ..io.group_source import Group, GroupMember
 from ..io.observations import Observation
 from ..io.results import FitStatus
-from ..kernels.response import DETECTOR_EDGES
+from ..kernels.response import DETECTOR_EDGES, detector_bins
 from ..kernels.stack import Stack, stack
 from ..kernels.unfold import Problem
 from ..kernels.xray_fit import Member
@@ -114,6 +115,14 @@ class Gathered:
         return method.estimates([self.problem()])[0]
 
 
+class _Totals(NamedTuple):
+    """Counts, background expected among them, and whether they are more than that gives."""
+
+    counts: float
+    background: float
+    signal: bool
+
+
 def gather(group: Group, members: Sequence[GroupMember]) -> Gathered:
     """Put a group together.
 
@@ -139,30 +148,28 @@ def gather(group: Group, members: Sequence[GroupMember]) -> Gathered:
         used.append(one)
         observations.append(found)
         fitted.append(member)
-    counts, expected, beside, scale, measured = _totals(fitted)
     return Gathered(
-        group,
-        tuple(observations),
-        tuple(fitted),
-        tuple(used),
-        tuple(left),
-        counts,
-        expected,
-        exceeds(counts, expected, beside if measured else None, scale),
+        group, tuple(observations), tuple(fitted), tuple(used), tuple(left), *_totals(observations)
     )
 
 
-def _totals(members: Sequence[Member]) -> tuple[float, float, float, float, bool]:
-    """Give counts, background expected, counts beside, their mean scale, and whether measured."""
+def _totals(observations: Sequence[Observation]) -> _Totals:
+    """Add up what the good channels of the band hold."""
     counts = expected = beside = 0.0
     scales = []
-    for one in members:
-        counts += one.counts.sum()
-        if one.background is not None and one.scale is not None:
-            expected += (one.background * one.scale).sum()
-            beside += one.background.sum()
-            scales.append(np.median(one.scale))
-        elif one.known is not None:
-            expected += one.known.sum()
+    for one in observations:
+        response, background = one.response, one.background
+        inside = detector_bins(response.channel_low, response.channel_high, good=one.good) >= 0
+        counts += one.counts[inside].sum()
+        if background is None:
+            continue
+        expected += background.expected[inside].sum()
+        if background.poisson:
+            beside += background.counts[inside].sum()
+            scales.append(np.median(background.scale[inside]))
     scale = float(np.median(scales)) if scales else 1.0
-    return float(counts), float(expected), float(beside), scale, bool(scales)
+    return _Totals(
+        float(counts),
+        float(expected),
+        exceeds(counts, expected, beside if scales else None, scale),
+    )
