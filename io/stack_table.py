@@ -87,7 +87,7 @@ def _number(row: Table.Row, name: str | None, path: Path) -> float | None:
     if name is None or np.ma.is_masked(row[name]):
         return None
     try:
-        value = float(row[name])
+        value = float(str(row[name]))
     except (TypeError, ValueError):
         raise InputError(f"{path}: {name} {row[name]} is not a number; leave it empty") from None
     return value if math.isfinite(value) else None

@@ -124,6 +124,12 @@ class XrayFitRecipe:
         fitted = Fitted(gathered, choices.model, estimate, stacked, density, found)
         return self._with_posterior(fitted, task, place) if choices.bayes else fitted
 
+    def row_of(self, gathered: Gathered, place: int) -> dict[str, object]:
+        """Give the columns of one group."""
+        if gathered.reason:
+            return refused_row(gathered, self.schema, self.choices.model)
+        return fitted_row(self.explain(gathered, place), self.layout)
+
     def task(self, gathered: Gathered, model: SourceModel) -> Task:
         """Give what is to be fitted."""
         group = gathered.group
@@ -132,10 +138,7 @@ class XrayFitRecipe:
 
     def _row(self, group: Group, members: tuple[GroupMember, ...], place: int) -> dict[str, object]:
         """Fit a group, or say why that cannot be."""
-        gathered = gather(group, members)
-        if gathered.reason:
-            return refused_row(gathered, self.schema, self.choices.model)
-        return fitted_row(self.explain(gathered, place), self.layout)
+        return self.row_of(gather(group, members), place)
 
     def _density(self, gathered: Gathered, estimate: Estimate | None) -> Density | None:
         """Ask the network."""

@@ -111,7 +111,7 @@ def open_recipe(chosen: XrayConfig, config: RunConfig, method: Method) -> XrayFi
     network = open_network(device, required=wanted) if model.name in PLASMAS else None
     plasma, about = open_plasma(chosen.plasma)
     told = {
-        "about": f"{model.name}, plasma {about}",
+        "about": f"{model.name}, {'shipped plasma table' if chosen.plasma == SHIPPED else about}",
         "plasma": about,
         "stack_by": chosen.stack_by if stack_file(chosen) is None else "a table",
     }
