@@ -37,7 +37,7 @@ Array = NDArray[np.float64]
 
 BLOCK = 64  # parameter sets at once: their photons stay in a cache of 1 to 2 MB
 _LEAST = 1e-9  # counts expected in a channel that the response does not reach
-_W_NEEDS = 10.0  # counts beside the source in a channel, in the mean
+_W_NEEDS = 3.0  # counts beside the source in a channel, in the mean
 _DENSE = 0.2  # share of a response's numbers that are not zero, above which it is no longer sparse
 
 
@@ -103,7 +103,7 @@ def steady(member: Member) -> Member:
     Returns
     -------
     Member
-        Itself, or where fewer than ten counts a channel were measured beside it, with the
+        Itself, or where fewer than three counts a channel were measured beside it, with the
         background of `refold.smooth_background` as known. Its own scatter is then left out.
     """
     beside, scale = member.background, member.scale

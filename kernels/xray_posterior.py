@@ -42,6 +42,7 @@ _COMPONENTS = 4  # of a refitted proposal
 _BROAD = 0.04  # of every proposal is the prior
 _WIDE = 2.0  # factor of the second Laplace approximation
 _SHOWN = 400  # draws that are given back
+_FEW = 4  # parameters up to which nested sampling draws evenly
 _FARTHEST = 4.0  # normal numbers at which the climb stops; the prior beyond is 6e-5
 
 
@@ -225,7 +226,14 @@ def nested(
         return max(float(found[0]), -1e300)
 
     sampler = sampler_of(
-        log_likelihood, lambda unit: unit, target.prior.size, nlive=live, rstate=generator
+        log_likelihood,
+        lambda unit: unit,
+        target.prior.size,
+        nlive=live,
+        rstate=generator,
+        bootstrap=0,
+        # Even draws from ellipsoids are the cheapest way while these fill most of their shell.
+        sample="unif" if target.prior.size <= _FEW else "rwalk",
     )
     sampler.run_nested(print_progress=False, dlogz=0.01)
     found = sampler.results
