@@ -1,10 +1,10 @@
 """The likeliest parameters of a source, all its observations at once, on their native channels.
 
-The Cash or W statistic of `likelihood` is brought to its least by the Fisher scoring of
-`xray_scoring` from several starts; parameters stay within the ranges of the broad prior. A column
-known beforehand adds ((ln nH - ln nH0) / sigma)^2 to what is made least, not to the statistic that
-is told. Errors are those of the expected information at the fit, with the variance of the even
-prior, width^2 / 12, where the data say less than that.
+The Cash or W statistic of `likelihood` (`Member.statistic` tells which) is brought to its least by
+the Fisher scoring of `xray_scoring` from several starts; parameters stay within the ranges of the
+broad prior. A column known beforehand adds ((ln nH - ln nH0) / sigma)^2 to what is made least, not
+to the statistic that is told. Errors are those of the expected information at the fit, with the
+variance of the even prior, width^2 / 12, where the data say less than that.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .likelihood import cash_moments, w_moments
 from .plasma import PlasmaTable
 from .refold import smooth_background
-from .xray_fold import Folding, Member
+from .xray_fold import Folding, Member, steady
 from .xray_model import SourceModel, to_coordinates, to_values
 from .xray_prior import ColumnPrior, Prior
 from .xray_scoring import Ends, climb
@@ -234,11 +234,11 @@ _NODES = {
 def expectation(task: Task, folding: Folding, source: Array) -> tuple[float, float, int]:
     """Give mean and variance of the statistic at a model, and the channels that expect counts.
 
-    The background expected beside a source is the smoothed one of `refold`, member by member.
+    The background expected beside a source is the smoothed one of `refold`, in W too.
     """
     mean = variance = 0.0
     bins, at = 0, 0
-    for member in task.members:
+    for member in map(steady, task.members):
         part = source[at : at + member.counts.size]
         at += member.counts.size
         if member.background is not None and member.scale is not None:

@@ -36,11 +36,13 @@ __all__ = ["Proposal", "XrayPosterior", "nested", "sample"]
 
 Array = NDArray[np.float64]
 
-_ROUNDS = 6
+_ROUNDS = 1 / 8, 1 / 8, 1 / 4, 1 / 4, 1 / 2, 1 / 2, 1.0, 1.0, 1.0  # of `draws`, at most
+_FEWEST = 100  # draws of a round
 _COMPONENTS = 4  # of a refitted proposal
 _BROAD = 0.04  # of every proposal is the prior
 _WIDE = 2.0  # factor of the second Laplace approximation
 _SHOWN = 400  # draws that are given back
+_FEW = 4  # parameters up to which nested sampling draws evenly
 _FARTHEST = 4.0  # normal numbers at which the climb stops; the prior beyond is 6e-5
 
 
@@ -158,18 +160,22 @@ def sample(
         return _nothing(len(task.model.parameters))
     target, generator = _Target.of(task, prior), np.random.default_rng(seed)
     rounds = [_first(target, fit, [one for one in (proposal, prior) if one is not None])]
+    sizes = [max(int(part * draws), _FEWEST) for part in _ROUNDS]
     normal, log_target = np.empty((0, target.prior.size)), np.empty(0)
     while True:
-        drawn = rounds[-1].draw(draws, generator)
+        drawn = rounds[-1].draw(sizes[len(rounds) - 1], generator)
         normal = np.concatenate([normal, drawn])
         log_target = np.concatenate([log_target, target.log_density(drawn)])
-        log_proposal = np.logaddexp.reduce([one.log_density(normal) for one in rounds])
-        log_weight = log_target - (log_proposal - np.log(len(rounds)))
+        shares = np.log(np.array(sizes[: len(rounds)]) / len(normal))
+        log_proposal = np.logaddexp.reduce(
+            [one.log_density(normal) + share for one, share in zip(rounds, shares, strict=True)]
+        )
+        log_weight = log_target - log_proposal
         smoothed, k_hat = smooth(log_weight[None])
         if not np.isfinite(smoothed).any():
             return _nothing(target.prior.size)
         effective = float(effective_draws(smoothed)[0])
-        if (k_hat[0] < TRUSTED and effective > 0.5 * draws) or len(rounds) == _ROUNDS:
+        if (k_hat[0] < TRUSTED and effective > 0.5 * draws) or len(rounds) == len(sizes):
             break
         parts = refit(normal, smoothed[0], components=_COMPONENTS, generator=generator)
         rounds.append(_next(parts))
@@ -220,7 +226,14 @@ def nested(
         return max(float(found[0]), -1e300)
 
     sampler = sampler_of(
-        log_likelihood, lambda unit: unit, target.prior.size, nlive=live, rstate=generator
+        log_likelihood,
+        lambda unit: unit,
+        target.prior.size,
+        nlive=live,
+        rstate=generator,
+        bootstrap=0,
+        # Even draws from ellipsoids are the cheapest way while these fill most of their shell.
+        sample="unif" if target.prior.size <= _FEW else "rwalk",
     )
     sampler.run_nested(print_progress=False, dlogz=0.01)
     found = sampler.results

@@ -193,7 +193,8 @@ def _flattened(log_weight: Array) -> Array:
 def _gaussians(weights: Array, mean: Array, covariance: Array, points: Array) -> Array:
     """Give the logarithm of a mixture of Gaussians, shape (point,)."""
     with np.errstate(divide="ignore"):
-        return logsumexp(_log_gaussians(mean, covariance, points) + np.log(weights), axis=1)
+        each = _log_gaussians(mean, covariance, points) + np.log(weights)
+    return np.asarray(logsumexp(each, axis=1), np.float64)
 
 
 def _log_gaussians(mean: Array, covariance: Array, points: Array) -> Array:
@@ -207,4 +208,4 @@ def _distances(mean: Array, factor: NDArray, points: Array) -> tuple[Array, Arra
     inverse = np.linalg.inv(factor)
     away = points[:, None, :] - mean
     square = np.square(np.einsum("kij,nkj->nki", inverse, away)).sum(axis=2)
-    return square, np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
+    return np.asarray(square), np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)

@@ -198,3 +198,22 @@ def _step(
     step = np.linalg.solve(matrix + damping[:, None, None] * ridge, down[..., None])[..., 0] * scale
     longest = np.abs(step).max(axis=1, keepdims=True)
     return step * np.minimum(1.0, _FARTHEST / np.maximum(longest, 1e-300)), promised
+
+
+def information(folding: Folding, coordinates: Array) -> Array:
+    """Give the Fisher information of the counts in the coordinates of one point.
+
+    Its inverse is the Cramer-Rao bound of their covariance if the point is the truth.
+
+    Parameters
+    ----------
+    folding : Folding
+    coordinates : ndarray, shape (parameter,)
+
+    Returns
+    -------
+    ndarray, shape (parameter, parameter)
+    """
+    _, weight = folding.score(folding.source(coordinates[None]))
+    slope = jacobian(folding, coordinates[None])[0]
+    return (slope * weight) @ slope.T
