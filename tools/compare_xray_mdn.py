@@ -2,7 +2,7 @@
 
     python -m streamfit.tools.compare_xray_mdn RESPONSES
 
-simulates clusters of kT 0.5-10 keV, abundance 0.1-1, nH 1e20-5e21 and redshift 0-0.5, half of them
+simulates clusters of kT 0.5-10 keV, abundance 0.1-1, nH 5e19-1e22 and redshift 0-0.5, half of them
 with a background, of 500 to 50,000 counts, through the response that was left out of the training
 and one made up afresh; deconvolves them, and prints by counts: the bias in predicted standard
 deviations, the scatter over what was predicted, and the part of truths inside the 68 and 95 %

@@ -6,7 +6,8 @@ RESPONSES are as of `train_rim`; those of `--leave-out` are never seen. Clusters
 deconvolved by the recurrent inference machine that is shipped (or `--rim`) and kept in WORK; what a
 reader is told of the column is drawn afresh with every batch: nothing in two of five, else ln nH
 with a normal error, mostly of a tenth. It runs on one thread, counts the processor's time, and goes
-on from its last checkpoint. The loss is the exact negative log likelihood of number and parameters
+on from its last checkpoint; a new training may go on from another's (``--from``), as where the
+machine is a new one. The loss is the exact negative log likelihood of number and parameters
 of the plasmas. The weights kept are the running mean that did best on clusters held out.
 """
 
@@ -16,8 +17,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
@@ -59,6 +61,8 @@ class Plan:
     drop, decay : float
         Part of a layer left out, and decay of the weights.
     seed : int
+    before : dict
+        Of the training this one goes on from: ``steps`` and ``minutes``. Empty for a new one.
     """
 
     minutes: float = 20.0
@@ -71,6 +75,7 @@ class Plan:
     drop: float = 0.05
     decay: float = 1e-2
     seed: int = 1
+    before: dict[str, Any] = field(default_factory=dict)
 
 
 class Examples:
@@ -135,16 +140,27 @@ class Trainer:
         To train on, and to choose by.
     checkpoint : Path
         Read if it exists.
+    start : Path or None
+        Checkpoint of another training, whose best network this one begins with.
     """
 
-    def __init__(self, plan: Plan, examples: Examples, held: Examples, checkpoint: Path) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        examples: Examples,
+        held: Examples,
+        checkpoint: Path,
+        start: Path | None = None,
+    ) -> None:
         torch.manual_seed(plan.seed)
         self.plan, self.examples, self.checkpoint = plan, examples, checkpoint
         rng = np.random.default_rng([plan.seed, 1])
         everything = np.arange(len(examples))
         shape = {"width": plan.width, "depth": plan.depth, "drop": plan.drop}
-        start = projection(examples.draw(everything, rng).told)
-        self.network, self.mean = (Network(*start, **shape) for _ in range(2))
+        projected = projection(examples.draw(everything, rng).told)
+        self.network, self.mean = (Network(*projected, **shape) for _ in range(2))
+        if start is not None:
+            self.network.load_state_dict(torch.load(start)["kept"])
         self.mean.load_state_dict(self.network.state_dict())
         self.mean.eval()
         self.held = held.draw(np.arange(len(held)), rng)
@@ -154,12 +170,12 @@ class Trainer:
         self.steps, self.seconds = 0, 0.0
         self.best, self.kept = math.inf, self.mean.state_dict()
         if checkpoint.exists():
-            held_state = torch.load(checkpoint)
-            self.network.load_state_dict(held_state["network"])
-            self.optimiser.load_state_dict(held_state["optimiser"])
-            self.mean.load_state_dict(held_state["mean"])
-            self.kept, self.best = held_state["kept"], held_state["best"]
-            self.steps, self.seconds = held_state["steps"], held_state["seconds"]
+            found = torch.load(checkpoint)
+            self.network.load_state_dict(found["network"])
+            self.optimiser.load_state_dict(found["optimiser"])
+            self.mean.load_state_dict(found["mean"])
+            self.kept, self.best = found["kept"], found["best"]
+            self.steps, self.seconds = found["steps"], found["seconds"]
 
     def run(self, report: Callable[[int, float, float, float], None] = lambda *_: None) -> Network:
         """Train to the end of the plan; give the network that did best."""
@@ -220,13 +236,23 @@ class Trainer:
         os.replace(draft, self.checkpoint)
 
 
-def train(maker: ShardMaker, plan: Plan, *, ship: Path | None = None) -> Path:
+def before(start: Path) -> dict[str, Any]:
+    """Tell what a training was that another one goes on from, for `Plan.before`."""
+    found = torch.load(start)
+    return {"steps": found["steps"], "minutes": round(found["seconds"] / 60, 1)}
+
+
+def train(
+    maker: ShardMaker, plan: Plan, *, start: Path | None = None, ship: Path | None = None
+) -> Path:
     """Do all of it; give the graph that was written.
 
     Parameters
     ----------
     maker : ShardMaker
     plan : Plan
+    start : Path or None
+        As of `Trainer`.
     ship : Path or None
         Where to write the graph; None: into the folder of the shards.
     """
@@ -241,7 +267,8 @@ def train(maker: ShardMaker, plan: Plan, *, ship: Path | None = None) -> Path:
 
     seen = Examples(joined(read(plan.shards, plan.seed)))
     first, *others = read(max(2, plan.held), plan.seed + 500)
-    trainer = Trainer(plan, seen, Examples(first), maker.folder / "checkpoint.pt")
+    checkpoint = maker.folder / f"checkpoint-{maker.machine}.pt"
+    trainer = Trainer(plan, seen, Examples(first), checkpoint, start)
     network = trainer.run(report)
     calibration = calibrate(network, Examples(joined(others)))
     card = {**asdict(plan), "steps": trainer.steps, "responses": len(maker.responses)}
@@ -257,18 +284,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--leave-out", nargs="*", default=["12845"])
     parser.add_argument("--rim", type=Path, default=RIM, help="default: the one shipped")
     parser.add_argument("--ship", action="store_true", help="write over the graph shipped")
-    for name, value in asdict(Plan()).items():
+    parser.add_argument("--from", dest="start", type=Path, help="checkpoint to go on from")
+    settings = {name: value for name, value in asdict(Plan()).items() if name != "before"}
+    for name, value in settings.items():
         parser.add_argument(f"--{name}", type=type(value), default=value, help=f"default {value}")
     given = vars(parser.parse_args(arguments))
     torch.set_num_threads(1)
-    folder, work, leave_out, rim, ship = (
-        given.pop(name) for name in ("responses", "work", "leave_out", "rim", "ship")
-    )
+    names = "responses", "work", "leave_out", "rim", "ship", "start"
+    folder, work, leave_out, rim, ship, start = (given.pop(name) for name in names)
     from ..models.xray_mdn import GRAPH
 
     responses = list(read_responses(folder, leave_out).values())
     maker = ShardMaker(work, Rim(weights=rim), load_plasma(), responses)
-    print(train(maker, Plan(**given), ship=GRAPH if ship else None))
+    plan = Plan(**given, before=before(start) if start else {})
+    print(train(maker, plan, start=start, ship=GRAPH if ship else None))
     return 0
 
 

@@ -66,10 +66,10 @@ ALL = Ranges(
 TESTED = Ranges(
     kT=(0.5, 10.0),
     abundance=(0.1, 1.0),
-    nH=(0.01, 0.5),
+    nH=(0.005, 1.0),
     redshift=(0.0, 0.5),
-    cooler=(0.1, 0.7),
-    second=(0.1, 2.0),
+    cooler=(0.1, 0.9),
+    second=(0.02, 5.0),
     counts=(5e2, 5e4),
 )
 _USUAL_PART = 0.7

@@ -118,12 +118,16 @@ class ShardMaker(NamedTuple):
     table: PlasmaTable
     responses: Sequence[Response]
 
+    @property
+    def machine(self) -> str:
+        """What tells a machine from others in the names of files."""
+        return self.rim.card.sha256[:12]
+
     def shards(self, count: int, *, seed: int) -> Iterator[Path]:
         """Give the files of `count` shards, drawing those that are not there."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        machine = self.rim.card.sha256[:12]
         for index in range(count):
-            path = self.folder / f"clusters-{machine}-{seed:03d}-{index:05d}.npz"
+            path = self.folder / f"clusters-{self.machine}-{seed:03d}-{index:05d}.npz"
             if not path.exists():
                 generator = np.random.default_rng([seed, index])
                 simulator = Simulator(self.table, self.responses, generator, keep=0)
