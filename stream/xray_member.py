@@ -1,7 +1,6 @@
 """An observation as the exact fit takes it: its good channels of the band and its native response.
 
-Counts, redistribution and area are those of the files; channels are added up only where the
-background was measured (`kernels.xray_background`). A member at another
+Nothing is rebinned: counts, redistribution and area are those of the files. A member at another
 redshift than its group's is aligned by the energies of its response, with r = (1 + z_i) / (1 + z),
 
     flux_i(E) = flux(r E),    photons_i = int flux(E') dE' / r  over the energies times r,
@@ -20,7 +19,6 @@ from scipy.sparse import csr_array, diags_array
 from ..io.observations import Observation
 from ..kernels.response import ENERGY_EDGES, detector_bins
 from ..kernels.unfold import Problem
-from ..kernels.xray_background import settled
 from ..kernels.xray_fit import Member
 
 Array = NDArray[np.float64]
@@ -58,8 +56,7 @@ def member_of(found: Observation) -> Member:
     Returns
     -------
     Member
-        The good channels whose centre lies between 0.5 and 7 keV; a measured background as the fit
-        can take it without bias.
+        The good channels whose centre lies between 0.5 and 7 keV.
     """
     response, background = found.response, found.background
     bins = detector_bins(response.channel_low, response.channel_high, good=found.good)
@@ -73,7 +70,7 @@ def member_of(found: Observation) -> Member:
     matrix.eliminate_zeros()
     measured = background is not None and background.poisson
     known = background.expected[inside] if background is not None and not measured else None
-    member = Member(
+    return Member(
         counts=found.counts[inside],
         matrix=matrix,
         energy_edges=np.append(response.energy_low[energies], response.energy_high[energies][-1]),
@@ -81,7 +78,6 @@ def member_of(found: Observation) -> Member:
         scale=background.scale[inside] if background is not None and measured else None,
         known=known,
     )
-    return settled(member)
 
 
 def joint_problem(problems: Sequence[Problem]) -> Problem:
