@@ -28,7 +28,7 @@ from .xray_fit import XrayFitRecipe
 from .xray_fit_stage import open_recipe
 from .xray_fitted import Fitted
 from .xray_group import gather
-from .xray_groups import groups_of
+from .xray_groups import are_stacked, groups_of
 from .xray_picture import Corner, Subject, draw_observation
 from .xray_stage import links_of, open_method
 from .xray_table import locate
@@ -127,7 +127,8 @@ def inspect_source(found: Sources, place: int, png: Path | None) -> str:
     chosen = found.config.xray
     if stored is not None and png is None:
         return _text(found, group, stored, fitted=True)
-    recipe = open_recipe(chosen, found.config, open_method(chosen, found.config.engine.device))
+    method = open_method(chosen, found.config.engine.device)
+    recipe = open_recipe(chosen, found.config, method, stacked=are_stacked(found.groups))
     gathered = gather(group, found.source.members(group))
     if png is not None and gathered.reason:
         raise InputError(f"{group.name}: no fit to draw: {gathered.reason}")

@@ -17,7 +17,7 @@ from .livefit import LiveFit
 from .stage import Stage, find_devices, row_nbytes
 from .xray_density import PLASMAS, open_network
 from .xray_fit import Choices, XrayFitRecipe
-from .xray_groups import ALONE, groups_of, stack_file
+from .xray_groups import are_stacked, groups_of, stack_file
 from .xray_methods import Method
 
 TABLE = "fit"
@@ -56,10 +56,10 @@ def open_fit(
         If the device asked for is not there.
     """
     chosen = config.xray
-    recipe = open_recipe(chosen, config, method)
+    groups = groups_of(observations, chosen)
+    recipe = open_recipe(chosen, config, method, stacked=are_stacked(groups))
     files = [] if chosen.plasma == SHIPPED else [Path(chosen.plasma)]
     table = stack_file(chosen)
-    groups = groups_of(observations, chosen)
     source = GroupSource(
         observations,
         groups,
@@ -88,8 +88,10 @@ def open_fit(
     )
 
 
-def open_recipe(chosen: XrayConfig, config: RunConfig, method: Method) -> XrayFitRecipe:
-    """Open the recipe of the second stage.
+def open_recipe(
+    chosen: XrayConfig, config: RunConfig, method: Method, *, stacked: bool
+) -> XrayFitRecipe:
+    """Open the recipe of the second stage; `stacked` where a group has more than one member.
 
     Raises
     ------
@@ -125,7 +127,7 @@ def open_recipe(chosen: XrayConfig, config: RunConfig, method: Method) -> XrayFi
         bayes=chosen.bayes,
         refine=chosen.refine,
         prior_width=chosen.prior_width if wanted else None,
-        stacked=chosen.stack_by != ALONE,
+        stacked=stacked,
         seed=config.engine.seed,
     )
     return XrayFitRecipe(choices, plasma, method, network, told)

@@ -57,6 +57,11 @@ def stack_file(chosen: XrayConfig) -> Path | None:
     return None if chosen.stack_by in (ALONE, BY_TARGET) else Path(chosen.stack_by)
 
 
+def are_stacked(groups: Sequence[Group]) -> bool:
+    """Tell whether any group has more than one member."""
+    return any(len(group.members) > 1 for group in groups)
+
+
 def _unique(names: Sequence[tuple[str, Path]]) -> list[str]:
     """Name observations by their files, by their paths where two files have one name."""
     often = Counter(name for name, _ in names)

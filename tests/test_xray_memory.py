@@ -64,7 +64,7 @@ def test_a_killed_run_resumes_to_the_same_table(tmp_path):
 @pytest.mark.parametrize("stage", ["deconvolve", "fit"])
 def test_a_run_of_both_stages_killed_in_either_resumes_to_the_same_tables(tmp_path, stage):
     plan = XrayPlan(
-        tmp_path / "data", number=40, counts=(300, 1e3), responses=2, models=("powerlaw",)
+        tmp_path / "data", number=18, counts=(300, 1e3), responses=2, models=("powerlaw",)
     )
     simulate(plan)
     files = [str(path) for path in sorted(plan.folder.glob("obs*.pi"))]
@@ -84,7 +84,7 @@ def test_a_run_of_both_stages_killed_in_either_resumes_to_the_same_tables(tmp_pa
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     done = sum(pq.read_metadata(path).num_rows for path in run.glob(f"{stage}/*.parquet"))
-    assert 0 < done < 40
+    assert 0 < done < 18
     status = RunDirectory(run).status()
     assert (status["state"], status["stage"]) == ("killed", stage)
     assert main(["resume", str(run), "--no-tui"]) == 0
