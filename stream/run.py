@@ -171,7 +171,9 @@ def _work(
                     job = prepare(job.stage, job.engine, job.manners, batch=job.plan.batch)
                 names = tuple(one.stage.table for one in jobs)
                 outcome = _joined(outcome, _see_through(job, names, directory, log, stop))
-                if outcome.state == "interrupted" or stop.is_set():
+                if stop.is_set() and place + 1 < len(jobs):
+                    outcome = dataclasses.replace(outcome, state="interrupted")
+                if outcome.state == "interrupted":
                     break
         except BaseException:
             with suppress(StorageError):

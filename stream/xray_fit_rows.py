@@ -31,6 +31,7 @@ def fitted_row(found: Fitted, layout: FitLayout) -> Row:
         **_about(found.gathered, found.model),
         "status": int(found.status),
         "reason": "",
+        "notes": NOTES_APART.join(found.notes),
         "statistic": _statistic(found.gathered),
         "cstat": fit.statistic,
         "cstat_expected": fit.expected,

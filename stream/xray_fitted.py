@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..io.results import FitStatus
 from ..kernels.psis import TRUSTED
 from ..kernels.stack import Stack
@@ -14,6 +16,9 @@ from .xray_methods import Estimate
 
 POOR = 5.0
 """Standard deviations of the statistic above its mean from which a fit is called poor."""
+
+APART = 1.5
+"""Standard deviations, in the median, between stacked and joint spectrum from which it is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,26 @@ class Fitted:
             (found.statistic - found.expected) / found.scatter
             if found.scatter > 0
             else float("nan")
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What had to be left out or assumed, and what is odd."""
+        found = self.gathered.notes
+        if self.stack is None or self.estimate is None or len(self.gathered.members) < 2:
+            return found
+        away = np.abs(self.stack.log_flux - self.estimate.log_flux)
+        known = np.isfinite(away) & (self.stack.sigma > 0)
+        if not known.any():
+            return found
+        apart = float(np.median(away[known] / self.stack.sigma[known]))
+        if apart < APART:
+            return found
+        return (
+            *found,
+            f"the stacked spectrum lies {apart:.1f} of its standard deviations from that of all "
+            "counts at once: members of few counts are drawn to what is expected of such; take "
+            "joint_log_photon_flux",
         )
 
     @property

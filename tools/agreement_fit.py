@@ -117,7 +117,8 @@ def _parameter(
     away = np.log(value / true) if logarithmic else value - true
     pull = away / (error / value if logarithmic else error)
     if len(pairs) < 2:
-        return Parameter(name, len(pairs), *[float("nan")] * 6, logarithmic)
+        nan = float("nan")
+        return Parameter(name, len(pairs), nan, nan, nan, nan, nan, nan, logarithmic)
     return Parameter(
         name,
         len(pairs),
