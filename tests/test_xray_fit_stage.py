@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from ogip_files import counts, observation, pha
+from test_table_model import write as write_table_model
 
 from streamfit.io.errors import InputError
 from streamfit.io.results import FitStatus
@@ -315,3 +316,63 @@ def test_one_temperature_is_held_against_two(files, tmp_path):
     assert xray(files[2:3], run, "--bayes", "--against", "apec1") == 0
     (row,) = read_table(run / "fit").to_pylist()
     assert np.isfinite(row["log_bayes_factor"])
+
+
+def test_a_plasma_table_of_the_user_is_fitted_with_and_named(files, tmp_path, capsys):
+    """The shipped table, thinned and written as XSPEC has it, gives the shipped table's fit."""
+    own = tmp_path / "own.fits"
+    write_table_model(own)
+    usual, other = tmp_path / "usual", tmp_path / "other"
+    assert xray(files[1:2], usual, "--nh", "0.05", model="apec1") == 0
+    assert xray(files[1:2], other, "--nh", "0.05", "--plasma", str(own), model="apec1") == 0
+    tables = [read_table(run / "fit") for run in (usual, other)]
+    one, two = (table.to_pylist()[0] for table in tables)
+    assert two["norm"] == pytest.approx(one["norm"], rel=0.05)
+    assert two["cstat"] == pytest.approx(one["cstat"], abs=1.0)
+    assert tables[1].schema.metadata[b"plasma"] == b"mekal of own.fits"
+    assert f'plasma = "{own}"' in (other / "run.toml").read_text()
+    next((other / "fit").glob("part-*")).unlink()
+    own.unlink()
+    write_table_model(own, additional=True, names=("kT", "Abundanc"))
+    assert main(["resume", str(other), "--no-tui"]) == 2
+    assert str(own) in capsys.readouterr().err
+
+
+def test_the_network_starts_the_fit_and_may_be_its_prior(files, tmp_path):
+    run = tmp_path / "run"
+    words = ["xray", str(files[0]), "-o", str(run), "--no-tui", "--threads", "1", "--nh", "0.05"]
+    assert main([*words, "--bayes", "--prior", "mdn", "--prior-width", "3"]) == 0
+    table = read_table(run / "fit")
+    (row,) = table.to_pylist()
+    names = [f"mdn_{name}{end}" for name in MODELS["apec1"].names for end in ("", "_sigma")]
+    assert {*names, "mdn_two"} <= set(table.column_names)
+    known = not row["status"] & FitStatus.MDN_OUT_OF_RANGE
+    assert np.isfinite(row["mdn_kT"]) == known
+    assert table.schema.metadata[b"prior"] == b"density of the network, 3 times as wide"
+    assert len(table.schema.metadata[b"network"]) == 64
+
+
+def test_rows_whose_weights_fail_are_flagged_or_sampled_anew(files, tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from streamfit.stream import xray_fit
+
+    sample, asked = xray_fit.sample, []
+    monkeypatch.setattr(xray_fit, "sample", lambda *a, **k: replace(sample(*a, **k), k_hat=0.9))
+
+    def nested(task, *, prior, seed):
+        asked.append(seed)
+        return replace(
+            sample(task, xray_fit.fit(task, xray_fit.default_starts(task))), k_hat=np.nan
+        )
+
+    monkeypatch.setattr(xray_fit, "nested", nested)
+    assert xray(files[2:3], tmp_path / "rough", "--bayes") == 0
+    (row,) = read_table(tmp_path / "rough" / "fit").to_pylist()
+    assert row["status"] & FitStatus.POSTERIOR_ROUGH
+    assert (row["post_method"], asked) == ("importance", [])
+    assert xray(files[2:3], tmp_path / "anew", "--bayes", "--refine") == 0
+    (row,) = read_table(tmp_path / "anew" / "fit").to_pylist()
+    assert not row["status"] & FitStatus.POSTERIOR_ROUGH
+    assert row["post_method"] == "nested"
+    assert len(asked) == 1
