@@ -127,7 +127,11 @@ def describe(row: Row, *, fitted: bool) -> Numbers:
             ("background", f"{with_error(row['background_counts'], np.nan)} expected of them"),
             ("", ""),
             ("refolded", f"{row['refold_statistic']} {row['refold_cstat']:.1f}"),
-            ("expected", f"{row['refold_expected']:.1f} in {row['refold_bins']} bins"),
+            (
+                "expected",
+                f"{row['refold_expected']:.1f} in {row['refold_bins']} bins, less "
+                f"{row['refold_freedom']:.1f} that a fit follows",
+            ),
             ("difference", f"{row['refold_z']:+.2f} standard deviations"),
         ]
     numbers += [("", ""), ("status", status_words(row["status"]))]

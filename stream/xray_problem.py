@@ -7,7 +7,7 @@ known or none; above 1e5 counts on the native channels, where two channels of a 
 apart.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -91,18 +91,24 @@ class WorkingObservation:
         beside = float(to_detector(background.counts, self.bins).sum())
         return exceeds(self.counts, self.background, beside, float(np.median(background.scale)))
 
-    def refold(self, flux: Array) -> Refold:
+    def refold(self, flux: Array, freedom: float = 0.0) -> Refold:
         """Compare a spectrum with the counts it was made from.
 
         Parameters
         ----------
         flux : ndarray, shape (energy,)
             [photons/cm2/s/keV].
+        freedom : float
+            Parameters by which it was fitted to them.
 
         Returns
         -------
         Refold
         """
+        return replace(self._refold(flux), freedom=freedom)
+
+    def _refold(self, flux: Array) -> Refold:
+        """Compare, as if the spectrum had not been fitted."""
         if self.counts > BRIGHT:
             return self._refold_native(flux)
         problem, background = self.problem, self.observation.background
