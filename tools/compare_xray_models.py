@@ -28,19 +28,21 @@ from .xray_fit_trials import CLUSTERS, trial
 Array = NDArray[np.float64]
 Row = dict[str, Any]
 
-_MIX = "apec1", "apec1", "apec2", "apec1", "powerlaw"  # of the comparison with dynesty
+_MIX = (*("apec1", "apec1", "powerlaw") * 3, "apec2")  # of the comparison with dynesty
+_LIVE = 400
 _RATIO = 3.0, 6.0  # of two temperatures told apart
 _BRIGHT = 2000.0  # counts above which fits are held to the bound
 _ODDS = 3.0  # for two temperatures, above which they are preferred
 
 
 def nested_row(number: int, draws: int) -> Row:
-    """Sample one spectrum both ways."""
+    """Sample one spectrum both ways, under the prior it was drawn from and two decades of norm."""
     one = trial(_MIX[number % len(_MIX)], number, counts=(500.0, 5e4), seed=1)
-    ours = _posterior(one.task, draws)
-    theirs = nested(one.task, live=500, seed=number)
+    norm = float(one.values[one.task.model.names.index("norm")])
+    task = one.within({**CLUSTERS, "norm": (0.1 * norm, 10.0 * norm)})
+    ours, theirs = _posterior(task, draws), nested(task, live=_LIVE, seed=number)
     return {
-        "model": one.task.model.name,
+        "model": task.model.name,
         "counts": one.counts,
         "dynesty": [theirs.mean.tolist(), theirs.sigma.tolist(), theirs.log_evidence],
         "k_hat": ours.k_hat,
