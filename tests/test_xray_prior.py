@@ -1,5 +1,7 @@
 """The prior as density, as cube and as normal numbers: they are the same prior."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
@@ -85,3 +87,10 @@ def test_normal_numbers_have_their_density():
     normal = np.random.default_rng(5).normal(size=(10, 4))
     plain = multivariate_normal(np.zeros(4)).logpdf(normal)
     np.testing.assert_allclose(log_normal(normal), plain)
+
+
+def test_two_temperatures_of_different_ranges_are_refused():
+    model = MODELS["apec2"]
+    parameters = (dataclasses.replace(model.parameters[0], high=10.0), *model.parameters[1:])
+    with pytest.raises(ValueError, match="not the same"):
+        Prior(dataclasses.replace(model, parameters=parameters))
