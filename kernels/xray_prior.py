@@ -51,6 +51,11 @@ class Prior:
     ----------
     model : SourceModel
     column : ColumnPrior or None
+
+    Raises
+    ------
+    ValueError
+        If two temperatures have different ranges.
     """
 
     def __init__(self, model: SourceModel, column: ColumnPrior | None = None) -> None:
@@ -61,6 +66,10 @@ class Prior:
         self.temperatures = (
             (model.names.index("kT"), model.names.index("kT2")) if model.ordered else None
         )
+        if self.temperatures is not None:
+            ends = np.stack([self.low, self.high])[:, list(self.temperatures)]
+            if np.any(ends[:, 0] != ends[:, 1]):
+                raise ValueError(f"kT and kT2 range from {ends[0]} to {ends[1]}: not the same")
         self._below, self._within = 0.0, 1.0
         if column is not None:
             ends = np.array([self.low[self.nH], self.high[self.nH]])

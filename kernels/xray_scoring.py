@@ -12,8 +12,8 @@ D = du / dx, each step solves
 
 score and information as of `xray_fold`. The damping lambda falls tenfold with a step that lowers f
 and rises tenfold with one that does not (Marquardt 1963, J. SIAM 11, 431). Coordinates that lie at
-a bound with f falling outwards are held. A start is done when f is expected to fall by less than
-`_ENOUGH`, which is a hundredth of a standard deviation.
+a bound with f falling outwards are held. A start is done when f is expected to fall, or has fallen
+in a step, by less than `_ENOUGH`, which is a hundredth of a standard deviation.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 _ENOUGH = 1e-4  # of f
 _MOST = 60  # iterations
 _FARTHEST = 1.0  # in a coordinate, in one step
-_LEAST_DAMPING, _FIRST_DAMPING, _GIVEN_UP = 1e-9, 1e-3, 1e7
+_LEAST_DAMPING, _FIRST_DAMPING, _GIVEN_UP = 1e-9, 1e-3, 1e4
 # Of central differences. As wide as the step between temperatures of the table (0.043), where the
 # slope of its interpolation jumps.
 _STEPS = {"kT": 0.03, "kT2": 0.03, "abundance": 0.02, "index": 0.01}
@@ -123,13 +123,15 @@ def climb(folding: Folding, starts: Array, space: Space) -> Ends:
         tried = np.clip(tried, *space.bounds(tried))
         found = _objective(folding, tried, space)
         better = found < objective[active]
+        gained = objective[active] - found
         points[active[better]], objective[active[better]] = tried[better], found[better]
         stale[:] = False
         stale[active[better]] = True
+        done[active[better & (gained < _ENOUGH) & (damping[active] < 1.0)]] = True
         damping[active] = np.where(
             better, np.maximum(0.1 * damping[active], _LEAST_DAMPING), 10.0 * damping[active]
         )
-        # No step, however small, lowers f any more: a corner of the table's interpolation.
+        # No step worth taking lowers f any more: a corner of the table's interpolation.
         done[active] |= damping[active] > _GIVEN_UP
     return Ends(points, objective, information, held, done)
 
