@@ -18,7 +18,7 @@ from streamfit.models.xray_mdn import (  # noqa: E402
 )
 from streamfit.tools import xray_shards  # noqa: E402
 from streamfit.tools.export_xray_mdn import calibrate, widened  # noqa: E402
-from streamfit.tools.train_xray_mdn import Examples, Plan, Trainer, train  # noqa: E402
+from streamfit.tools.train_xray_mdn import Examples, Plan, Trainer, before, train  # noqa: E402
 from streamfit.tools.xray_mdn_network import Network, projection  # noqa: E402
 from streamfit.tools.xray_shards import ShardMaker, load_shard  # noqa: E402
 
@@ -97,7 +97,7 @@ def test_training_writes_a_graph_that_is_the_network(maker, examples, tmp_path):
     found = shipped.outputs(drawn.told)
     assert (np.abs(found - wanted) / np.maximum(np.abs(wanted), 1.0)).max() < 1e-4
     assert shipped.card.training["rim"] == maker.rim.card.sha256
-    assert shipped.card.training["steps"] == held["steps"]
+    assert shipped.card.training["steps"] == held["kept_at"]
 
 
 def test_a_training_goes_on_from_its_checkpoint_and_from_another_s(examples, tmp_path):
@@ -108,6 +108,7 @@ def test_a_training_goes_on_from_its_checkpoint_and_from_another_s(examples, tmp
     assert again.seconds == first.seconds
     other = Trainer(PLAN, examples, examples, tmp_path / "two.pt", tmp_path / "one.pt")
     assert other.steps == 0
+    assert before(tmp_path / "one.pt")["steps"] == first.kept_at
     for name, value in first.kept.items():
         torch.testing.assert_close(other.mean.state_dict()[name], value)
 

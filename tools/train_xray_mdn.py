@@ -41,6 +41,7 @@ _EVERY = 200  # steps between checks on the clusters held out
 _UNKNOWN = 0.4  # part of the clusters whose column is not told
 _USUAL_ERROR = 0.1  # of ln nH, in half of the others; else from `_ERRORS`
 _ERRORS = 0.02, 0.5
+_HELD = 501  # seed of the clusters held out, which no `Plan.seed` is to be
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +169,13 @@ class Trainer:
             self.network.parameters(), plan.rate, weight_decay=plan.decay, betas=(0.9, 0.98)
         )
         self.steps, self.seconds = 0, 0.0
-        self.best, self.kept = math.inf, self.mean.state_dict()
+        self.best, self.kept, self.kept_at = math.inf, self.mean.state_dict(), 0
         if checkpoint.exists():
             found = torch.load(checkpoint)
             self.network.load_state_dict(found["network"])
             self.optimiser.load_state_dict(found["optimiser"])
             self.mean.load_state_dict(found["mean"])
-            self.kept, self.best = found["kept"], found["best"]
+            self.kept, self.best, self.kept_at = (found[n] for n in ("kept", "best", "kept_at"))
             self.steps, self.seconds = found["steps"], found["seconds"]
 
     def run(self, report: Callable[[int, float, float, float], None] = lambda *_: None) -> Network:
@@ -198,7 +199,7 @@ class Trainer:
         with torch.no_grad():
             loss = float(self.held.loss(self.mean).clamp(max=_WORST).mean())
         if loss < self.best:
-            self.best = loss
+            self.best, self.kept_at = loss, self.steps
             self.kept = {name: value.clone() for name, value in self.mean.state_dict().items()}
         self.save()
         return loss
@@ -229,6 +230,7 @@ class Trainer:
             "mean": self.mean.state_dict(),
             "kept": self.kept,
             "best": self.best,
+            "kept_at": self.kept_at,
             "steps": self.steps,
             "seconds": self.seconds,
         }
@@ -239,11 +241,17 @@ class Trainer:
 def before(start: Path) -> dict[str, Any]:
     """Tell what a training was that another one goes on from, for `Plan.before`."""
     found = torch.load(start)
-    return {"steps": found["steps"], "minutes": round(found["seconds"] / 60, 1)}
+    part = found["kept_at"] / max(found["steps"], 1)
+    return {"steps": found["kept_at"], "minutes": round(part * found["seconds"] / 60, 1)}
 
 
 def train(
-    maker: ShardMaker, plan: Plan, *, start: Path | None = None, ship: Path | None = None
+    maker: ShardMaker,
+    plan: Plan,
+    *,
+    start: Path | None = None,
+    more: Sequence[Path] = (),
+    ship: Path | None = None,
 ) -> Path:
     """Do all of it; give the graph that was written.
 
@@ -253,6 +261,8 @@ def train(
     plan : Plan
     start : Path or None
         As of `Trainer`.
+    more : sequence of Path
+        Shards of another machine to train on too; none is chosen by or calibrated on.
     ship : Path or None
         Where to write the graph; None: into the folder of the shards.
     """
@@ -265,15 +275,20 @@ def train(
     def read(count: int, seed: int) -> list[Shard]:
         return [load_shard(path) for path in maker.shards(count, seed=seed)]
 
-    seen = Examples(joined(read(plan.shards, plan.seed)))
-    first, *others = read(max(2, plan.held), plan.seed + 500)
+    others = [load_shard(path) for path in more]
+    seen = Examples(joined([*read(plan.shards, plan.seed), *others]))
+    first, *rest = read(max(2, plan.held), _HELD)
     checkpoint = maker.folder / f"checkpoint-{maker.machine}.pt"
     trainer = Trainer(plan, seen, Examples(first), checkpoint, start)
     network = trainer.run(report)
-    calibration = calibrate(network, Examples(joined(others)))
-    card = {**asdict(plan), "steps": trainer.steps, "responses": len(maker.responses)}
+    calibration = calibrate(network, Examples(joined(rest)))
+    told = {"steps": trainer.kept_at, "clusters": len(seen), "responses": len(maker.responses)}
+    if others:
+        told["of_another_rim"] = sum(len(one.counts) for one in others)
     path = ship or maker.folder / "xray_mdn.onnx"
-    return export(network, calibration, seen, {**card, "rim": maker.rim.card.sha256}, path)
+    return export(
+        network, calibration, seen, {**asdict(plan), **told, "rim": maker.rim.card.sha256}, path
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -285,19 +300,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rim", type=Path, default=RIM, help="default: the one shipped")
     parser.add_argument("--ship", action="store_true", help="write over the graph shipped")
     parser.add_argument("--from", dest="start", type=Path, help="checkpoint to go on from")
+    text = "shards of another machine to train on too"
+    parser.add_argument("--more", nargs="*", type=Path, default=(), help=text)
     settings = {name: value for name, value in asdict(Plan()).items() if name != "before"}
     for name, value in settings.items():
         parser.add_argument(f"--{name}", type=type(value), default=value, help=f"default {value}")
     given = vars(parser.parse_args(arguments))
     torch.set_num_threads(1)
-    names = "responses", "work", "leave_out", "rim", "ship", "start"
-    folder, work, leave_out, rim, ship, start = (given.pop(name) for name in names)
+    names = "responses", "work", "leave_out", "rim", "ship", "start", "more"
+    folder, work, leave_out, rim, ship, start, more = (given.pop(name) for name in names)
     from ..models.xray_mdn import GRAPH
 
     responses = list(read_responses(folder, leave_out).values())
     maker = ShardMaker(work, Rim(weights=rim), load_plasma(), responses)
     plan = Plan(**given, before=before(start) if start else {})
-    print(train(maker, plan, start=start, ship=GRAPH if ship else None))
+    print(train(maker, plan, start=start, more=more, ship=GRAPH if ship else None))
     return 0
 
 
