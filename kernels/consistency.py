@@ -17,8 +17,8 @@ one; after a small step it is taken to be the same. The mean of the statistic is
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve
-from scipy.linalg.blas import ssyrk
-from scipy.linalg.lapack import spotrf
+from scipy.linalg.blas import ssyrk  # pyright: ignore[reportAttributeAccessIssue]
+from scipy.linalg.lapack import spotrf  # pyright: ignore[reportAttributeAccessIssue]
 
 from .likelihood import cash
 from .poisson import fold
