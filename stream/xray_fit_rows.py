@@ -84,7 +84,8 @@ def _about(gathered: Gathered, model: SourceModel) -> Row:
 
 def _statistic(gathered: Gathered) -> str:
     """Name the statistic."""
-    return "+".join(sorted({one.statistic for one in gathered.members}))
+    measured = [one.background is not None for one in gathered.members]
+    return "w" if all(measured) else "cash+w" if any(measured) else "cash"
 
 
 def _network(found: Fitted) -> Row:
