@@ -171,7 +171,7 @@ def _statistic_columns() -> list[Column]:
             "statistic",
             pa.string(),
             "",
-            "cash, w where enough of a background was measured beside the source, or cash+w",
+            "cash, w where the background was measured beside the source, or cash+w",
             "meta.code",
         ),
         _number("cstat", "", "the statistic at the fit, over native channels", "stat.fit.goodness"),
