@@ -1,10 +1,10 @@
 """The likeliest parameters of a source, all its observations at once, on their native channels.
 
-The Cash or W statistic of `likelihood` (`Member.statistic` tells which) is brought to its least by
-the Fisher scoring of `xray_scoring` from several starts; parameters stay within the ranges of the
-broad prior. A column known beforehand adds ((ln nH - ln nH0) / sigma)^2 to what is made least, not
-to the statistic that is told. Errors are those of the expected information at the fit, with the
-variance of the even prior, width^2 / 12, where the data say less than that.
+Cash's statistic, or one of the kind of W where a background was measured (`xray_background`), is
+brought to its least by the Fisher scoring of `xray_scoring` from several starts; parameters stay
+within the ranges of the broad prior. A column known beforehand adds ((ln nH - ln nH0) / sigma)^2 to
+what is made least, not to the statistic that is told. Errors are those of the expected information
+at the fit, with the variance of the even prior, width^2 / 12, where the data say less than that.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,9 @@ from enum import IntFlag
 import numpy as np
 from numpy.typing import NDArray
 
-from .likelihood import cash_moments, w_moments
+from .likelihood import cash_moments
 from .plasma import PlasmaTable
-from .refold import smooth_background
-from .xray_fold import Folding, Member, steady
+from .xray_fold import Folding, Member
 from .xray_model import SourceModel, to_coordinates, to_values
 from .xray_prior import ColumnPrior, Prior
 from .xray_scoring import Ends, climb
@@ -234,22 +233,19 @@ _NODES = {
 def expectation(task: Task, folding: Folding, source: Array) -> tuple[float, float, int]:
     """Give mean and variance of the statistic at a model, and the channels that expect counts.
 
-    The background expected beside a source is the smoothed one of `refold`, in W too.
+    Where a background was profiled its counts are in the statistic, less one for each of its rates.
     """
-    mean = variance = 0.0
-    bins, at = 0, 0
-    for member in map(steady, task.members):
-        part = source[at : at + member.counts.size]
-        at += member.counts.size
-        if member.background is not None and member.scale is not None:
-            background = smooth_background(member.background, member.scale)
-            moments = w_moments(part, background, member.scale)
-        else:
-            background = np.zeros(part.size) if member.known is None else member.known
-            moments = cash_moments(part + background)
-        mean, variance = mean + moments.mean.sum(), variance + moments.variance.sum()
-        bins += int(np.count_nonzero(np.diff(member.matrix.indptr) + (background > 0)))
-    return float(mean), float(variance), bins
+    background, rate = folding.background(source[None])
+    total = source + (background if background.ndim == 1 else background[0])
+    seen = np.concatenate([np.diff(one.matrix.indptr) > 0 for one in task.members])
+    bins = int(np.count_nonzero(seen | (total - source > 0)))
+    moments = cash_moments(total)
+    mean, variance = float(moments.mean.sum()), float(moments.variance.sum())
+    if folding.beside is not None and rate is not None:
+        beside = cash_moments(folding.beside.width * rate[0])
+        mean += float((beside.mean - 1.0).sum())
+        variance += float(beside.variance.sum()) - 2.0 * beside.mean.size
+    return mean, max(variance, 0.0), bins
 
 
 def _within(prior: Prior, starts: Array) -> Array:
@@ -264,7 +260,10 @@ def _within(prior: Prior, starts: Array) -> Array:
 def _scaled(folding: Folding, prior: Prior, points: Array) -> Array:
     """Give points whose norms expect as many counts of the source as there are."""
     points = points.copy()
-    background = float((folding.known + folding.scale * folding.beside).sum())
+    background = float(folding.known.sum())
+    if folding.beside is not None:
+        beside = folding.beside
+        background += float(beside.spread(beside.counts / beside.width).sum())
     total = float(folding.counts.sum())
     wanted = max(total - background, 0.1 * total)
     expects = np.maximum(folding.source(points).sum(axis=1), 1e-300)

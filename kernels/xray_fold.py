@@ -4,40 +4,33 @@ Photons are made on the bins of the plasma table as they are observed: a plasma 
 the table's bins at E / (1 + z), so that nothing is rebinned for the redshift. From there a sparse
 matrix brings them to the energy bins of a response, and that to the channels. Both are made once.
 
-For the fit a member's statistic, Cash's or W, is -2 ln L but for a constant of the data. With n
-counts, s(theta) expected of the source, and b of the background (known, or the profiled one of W
-with `scale` a),
+A measured background is profiled in blocks of channels (`xray_background`), a known one is added.
+With n counts, s(theta) expected of the source, b of the background and t = s + b, the statistic is
+-2 ln L but for a constant of the data, and
 
-    d ln L / ds = n / (s + b) - 1,     information in s = 1 / (s + b + a b),
+    d ln L / ds = n / t - 1,     information in s = diag(1 / t) - sum v v^T / (sum a^2 / t + w / r)
 
-the latter with a = 0 where the background is known; for W it is what is left of the information of
-both spectra when b is free.
-
-W needs some counts beside the source in every channel. Where there are few its background follows
-the noise of the source: with 150 counts beside it in 445 channels, and 500 in its own spectrum of
-which as many are background, the norm comes out 2.6 times too high. Such a background is smoothed
-and taken as known (`steady`).
+with the sums over blocks and the channels of each, v = a / t there, and scale a, channels w and
+rate r of a block: what is left of the information of both spectra when r is free.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from .likelihood import background_in_source, cash, w_statistic
+from .likelihood import cash
 from .plasma import PlasmaTable
-from .refold import smooth_background
 from .response import overlap
+from .xray_background import Beside
 from .xray_model import SourceModel, to_values
 
 Array = NDArray[np.float64]
 
 BLOCK = 64  # parameter sets at once: their photons stay in a cache of 1 to 2 MB
 _LEAST = 1e-9  # counts expected in a channel that the response does not reach
-_W_NEEDS = 3.0  # counts beside the source in a channel, in the mean
 _DENSE = 0.2  # share of a response's numbers that are not zero, above which it is no longer sparse
 
 
@@ -87,31 +80,6 @@ class Member:
         if self.background is not None and self.known is not None:
             raise ValueError("the background is either measured or known")
 
-    @property
-    def statistic(self) -> Literal["cash", "w"]:
-        """Tell which statistic is that of the fit."""
-        return "cash" if steady(self).background is None else "w"
-
-
-def steady(member: Member) -> Member:
-    """Give a member whose background can be fitted with.
-
-    Parameters
-    ----------
-    member : Member
-
-    Returns
-    -------
-    Member
-        Itself, or where fewer than three counts a channel were measured beside it, with the
-        background of `refold.smooth_background` as known. Its own scatter is then left out.
-    """
-    beside, scale = member.background, member.scale
-    if beside is None or scale is None or beside.sum() >= _W_NEEDS * beside.size:
-        return member
-    known = smooth_background(beside, scale)
-    return Member(member.counts, member.matrix, member.energy_edges, known=known)
-
 
 class Folding:
     """Expected counts and statistic of a model for all members, one behind the other.
@@ -129,22 +97,23 @@ class Folding:
         self, members: Sequence[Member], model: SourceModel, table: PlasmaTable, redshift: float
     ) -> None:
         self.model = model
-        members = [steady(one) for one in members]
         low = min(float(one.energy_edges[0]) for one in members)
         high = max(float(one.energy_edges[-1]) for one in members)
         self.table = observed(table, redshift, low, high)
         self._paths = [_path(one, self.table.edges) for one in members]
         self.counts = np.concatenate([one.counts for one in members])
-        self.beside, self.scale, self.known = (
-            np.concatenate(
-                [np.zeros(one.counts.size) if found is None else found for one, found in each]
-            )
-            for each in (
-                [(one, getattr(one, name)) for one in members]
-                for name in ("background", "scale", "known")
-            )
+        self.known = np.concatenate(
+            [np.zeros(one.counts.size) if one.known is None else one.known for one in members]
         )
-        self.measured = self.scale > 0
+        measured = [one.background is not None for one in members]
+        sizes = [one.counts.size for one in members]
+        self.measured = np.flatnonzero(np.repeat(measured, sizes))
+        parts = [
+            Beside.of(one.background, one.scale)
+            for one in members
+            if one.background is not None and one.scale is not None
+        ]
+        self.beside = Beside.joined(parts) if parts else None
         self.evaluations = 0
 
     @property
@@ -178,15 +147,10 @@ class Folding:
 
     def statistic(self, source: Array) -> Array:
         """Give -2 ln L but for a constant of the data, shape (point,)."""
-        inside, total = self.measured, np.zeros(len(source))
-        if not inside.all():
-            plain = ~inside
-            model = source[:, plain] + self.known[plain]
-            total += cash(self.counts[plain], model).sum(axis=1)
-        if inside.any():
-            total += w_statistic(
-                self.counts[inside], source[:, inside], self.beside[inside], self.scale[inside]
-            ).sum(axis=1)
+        background, rate = self.background(source)
+        total = cash(self.counts, source + background).sum(axis=1)
+        if self.beside is not None and rate is not None:
+            total += cash(self.beside.counts, self.beside.width * rate).sum(axis=1)
         return total
 
     def log_likelihood(self, coordinates: Array) -> Array:
@@ -197,21 +161,46 @@ class Folding:
             found[rows] = -0.5 * self.statistic(self.source(coordinates[rows]))
         return found
 
-    def background(self, source: Array) -> Array:
-        """Give the background expected in the source's channels, shape of `source`."""
-        found = np.broadcast_to(self.known, source.shape).copy()
-        inside = self.measured
-        if inside.any():
-            found[:, inside] = background_in_source(
-                self.counts[inside], source[:, inside], self.beside[inside], self.scale[inside]
-            )
-        return found
+    def background(self, source: Array) -> tuple[Array, Array | None]:
+        """Give the background expected in the source's channels, and its rates in blocks.
 
-    def score(self, source: Array) -> tuple[Array, Array]:
-        """Give the slope of ln L in the source's counts and its information, shape of `source`."""
-        background = self.background(source)
+        Shapes are (point, channel), or one for all points, and (point, block); None where no
+        background was measured.
+        """
+        if self.beside is None:
+            return self.known, None
+        inside = self.measured
+        rate = self.beside.rate(self.counts[inside], source[:, inside])
+        found = np.broadcast_to(self.known, source.shape).copy()
+        found[:, inside] = self.beside.spread(rate)
+        return found, rate
+
+    def curvature(self, source: Array, slope: Array) -> tuple[Array, Array]:
+        """Give the information in parameters and the slope of ln L.
+
+        Parameters
+        ----------
+        source : ndarray, shape (point, channel)
+        slope : ndarray, shape (point, parameter, channel)
+            Of the source in the parameters.
+
+        Returns
+        -------
+        ndarray, shape (point, parameter, parameter)
+        ndarray, shape (point, parameter)
+        """
+        background, rate = self.background(source)
         total = source + background
-        return self.counts / total - 1.0, 1.0 / (total + self.scale * background)
+        information = np.matmul(slope / total[:, None, :], slope.transpose(0, 2, 1))
+        if self.beside is not None and rate is not None:
+            beside, inside = self.beside, self.measured
+            part = beside.scale / total[:, inside]
+            # Where nothing was counted beside, the rate is known to be zero.
+            safe = np.maximum(rate, _LEAST)
+            own = beside.sums(part * beside.scale) + beside.width / safe
+            shared = beside.sums(slope[:, :, inside] * part[:, None, :])
+            information -= np.matmul(shared / own[:, None, :], shared.transpose(0, 2, 1))
+        return information, np.matmul(slope, (self.counts / total - 1.0)[:, :, None])[..., 0]
 
 
 def observed(table: PlasmaTable, redshift: float, low: float, high: float) -> PlasmaTable:

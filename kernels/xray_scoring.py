@@ -4,16 +4,16 @@ What is sought is the least of
 
     f(x) = statistic(u(x)) / 2 + sum p (x - mean)^2 / 2,
 
-over points x whose coordinates are u(x). With J = d source / d u by central differences and
-D = du / dx, each step solves
+over points x whose coordinates are u(x). With J = d source / d u by central differences and D = du
+/ dx, each step solves
 
     [F + diag(p) + lambda diag(F + p)] d = -g,
-    F = D^T J^T diag(information) J D,   g = -D^T J^T score + p (x - mean),
+    F = D^T J^T I J D,   g = -D^T J^T score + p (x - mean),
 
-score and information as of `xray_fold`. The damping lambda falls tenfold with a step that lowers f
-and rises tenfold with one that does not (Marquardt 1963, J. SIAM 11, 431). Coordinates that lie at
-a bound with f falling outwards are held. A start is done when f is expected to fall, or has fallen
-in a step, by less than `_ENOUGH`, which is a hundredth of a standard deviation.
+score and information I as of `xray_fold`. The damping lambda falls tenfold with a step that lowers
+f and rises tenfold with one that does not (Marquardt 1963, J. SIAM 11, 431). Coordinates that lie
+at a bound with f falling outwards are held. A start is done when f is expected to fall, or has
+fallen in a step, by less than `_ENOUGH`, which is a hundredth of a standard deviation.
 """
 
 from dataclasses import dataclass
@@ -168,11 +168,10 @@ def _objective(folding: Folding, points: Array, space: Space) -> Array:
 def _curvature(folding: Folding, points: Array, space: Space) -> tuple[Array, Array]:
     """Give F + diag(p) and g."""
     coordinates = space.coordinates(points)
-    score, weight = folding.score(folding.source(coordinates))
     slope = np.einsum("nuc,nux->nxc", jacobian(folding, coordinates), space.slope(points))
-    information = np.matmul(slope * weight[:, None, :], slope.transpose(0, 2, 1))
+    information, rise = folding.curvature(folding.source(coordinates), slope)
     information += np.diag(space.precision)
-    gradient = space.precision * (points - space.mean) - np.matmul(slope, score[:, :, None])[..., 0]
+    gradient = space.precision * (points - space.mean) - rise
     return information, gradient
 
 
@@ -216,6 +215,5 @@ def information(folding: Folding, coordinates: Array) -> Array:
     -------
     ndarray, shape (parameter, parameter)
     """
-    _, weight = folding.score(folding.source(coordinates[None]))
-    slope = jacobian(folding, coordinates[None])[0]
-    return (slope * weight) @ slope.T
+    point = coordinates[None]
+    return folding.curvature(folding.source(point), jacobian(folding, point))[0][0]

@@ -7,7 +7,6 @@ import pyarrow as pa
 
 from ..io.results import FitStatus
 from ..io.xray_fit_columns import FitLayout
-from ..kernels.xray_fold import steady
 from ..kernels.xray_model import SourceModel
 from ..kernels.xray_posterior import XrayPosterior
 from .xray import NOTES_APART
@@ -85,7 +84,7 @@ def _about(gathered: Gathered, model: SourceModel) -> Row:
 
 def _statistic(gathered: Gathered) -> str:
     """Name the statistic."""
-    measured = [steady(one).background is not None for one in gathered.members]
+    measured = [one.background is not None for one in gathered.members]
     return "w" if all(measured) else "cash+w" if any(measured) else "cash"
 
 

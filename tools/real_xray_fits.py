@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from ..io.errors import InputError
 from ..io.ogip import Links, read_observation
 from ..kernels.xray_fit import Member, Task, XrayFit, default_starts, fit
-from ..kernels.xray_fold import steady
 from ..kernels.xray_model import MODELS
 from ..kernels.xray_posterior import XrayPosterior, sample
 from ..models.plasma_table import load_plasma
@@ -118,7 +117,7 @@ def compare(folder: Path, fitter: XspecFitter | None) -> list[Fitted]:
         (member,) = task.members
         theirs = None
         if fitter is not None:
-            theirs = _independent(fitter, steady(member), source, ours)
+            theirs = _independent(fitter, member, source, ours)
         found.append(Fitted(source, task, ours, posterior, theirs))
     return found
 
