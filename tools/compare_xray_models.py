@@ -196,13 +196,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("what", choices=COMPARISONS)
     parser.add_argument("--number", type=int, metavar="N", help="spectra")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="of the spectra")
     parser.add_argument("--draws", type=int, default=2000, metavar="N", help="of a round")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="JSONL")
     arguments = parser.parse_args(argv)
     make, summarise, usual = COMPARISONS[arguments.what]
     rows: list[Row] = []
     with arguments.output.open("w") as stream:
-        for number in range(arguments.number or usual):
+        for number in range(arguments.first, arguments.first + (arguments.number or usual)):
             rows.append(make(number, arguments.draws))
             stream.write(json.dumps(rows[-1]) + "\n")
             stream.flush()
