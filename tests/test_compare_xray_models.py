@@ -68,10 +68,13 @@ def test_coverage_counts_the_truths_inside():
 
 
 def test_evidence_is_counted_at_its_odds():
-    rows = [{"two": True, "log_odds": 5.0}, {"two": True, "log_odds": 0.5}]
-    rows += [{"two": False, "log_odds": -1.0}]
+    rows = [{"part": 0.5, "log_odds": 5.0}, {"part": 0.1, "log_odds": 0.5}]
+    rows += [{"part": 0.0, "log_odds": -1.0}]
     text = compare.evidence_summary(rows)
     assert "2 spectra of two temperatures: odds for two over 1: 100.0%, over 3: 50.0%" in text
+    assert (
+        "1 spectra of two, 30% of the counts or more of the cooler: odds for two over 1: 10" in text
+    )
     assert "1 spectra of one temperature: odds for two over 1: 0.0%" in text
 
 

@@ -23,7 +23,7 @@ from ..kernels.xray_fit import Task, XrayFit, default_starts, fit
 from ..kernels.xray_model import MODELS, SourceModel, to_coordinates, to_values
 from ..kernels.xray_posterior import XrayPosterior, nested, sample
 from ..kernels.xray_scoring import information
-from .xray_fit_trials import CLUSTERS, narrowed, trial
+from .xray_fit_trials import CLUSTERS, Trial, narrowed, trial
 
 Array = NDArray[np.float64]
 Row = dict[str, Any]
@@ -33,6 +33,7 @@ _LIVE = 400
 _REACH = 6.0  # standard deviations
 _RATIO = 3.0, 6.0  # of two temperatures told apart
 _BRIGHT = 2000.0  # counts above which fits are held to the bound
+_CLEAR = 0.3  # part of the counts of the cooler plasma that it takes to be seen in all cases
 _ODDS = 3.0  # for two temperatures, above which they are preferred
 
 
@@ -156,7 +157,7 @@ def evidence_row(number: int, draws: int) -> Row:
         _posterior(replace(one.task, model=MODELS[name]), draws) for name in ("apec1", "apec2")
     )
     return {
-        "two": two,
+        "part": _cooler_part(one) if two else 0.0,
         "truth": one.values.tolist(),
         "log_odds": second.log_evidence - first.log_evidence,
         "k_hat": [first.k_hat, second.k_hat],
@@ -165,17 +166,34 @@ def evidence_row(number: int, draws: int) -> Row:
 
 def evidence_summary(rows: list[Row]) -> str:
     """Put the choice between one and two temperatures into words."""
+    groups = {
+        "two temperatures": [row for row in rows if row["part"] > 0],
+        f"two, {_CLEAR:.0%} of the counts or more of the cooler": [
+            row for row in rows if row["part"] >= _CLEAR
+        ],
+        "one temperature": [row for row in rows if row["part"] == 0],
+    }
     lines = []
-    for two, label in ((True, "two temperatures"), (False, "one temperature")):
-        odds = np.array([row["log_odds"] for row in rows if row["two"] is two])
-        chosen = ", ".join(
+    for label, chosen in groups.items():
+        if not chosen:
+            continue
+        odds = np.array([row["log_odds"] for row in chosen])
+        shares = ", ".join(
             f"over {limit:g}: {np.mean(odds > np.log(limit)):.1%}" for limit in (1.0, _ODDS, 10.0)
         )
         lines.append(
-            f"{odds.size} spectra of {label}: odds for two {chosen}; median ln odds "
+            f"{odds.size} spectra of {label}: odds for two {shares}; median ln odds "
             f"{np.median(odds):+.1f}, from {odds.min():+.1f} to {odds.max():+.1f}"
         )
     return "\n".join(lines)
+
+
+def _cooler_part(one: Trial) -> float:
+    """Give the part of the source's counts that the cooler of two plasmas makes."""
+    points = np.stack([one.values, one.values])
+    points[1, one.task.model.names.index("second")] = 1e-12
+    both, hotter = one.task.folding().source(to_coordinates(one.task.model, points)).sum(axis=1)
+    return float(1.0 - hotter / both)
 
 
 def _posterior(task: Task, draws: int) -> XrayPosterior:
