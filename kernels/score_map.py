@@ -118,13 +118,17 @@ class ScoreMap:
         return self._read((z, right, squared), squares, used)
 
     def _read(self, spectra: tuple, squares: Array, used: NDArray[np.integer]) -> Reading:
-        """Describe spectra of which all products are known."""
+        """Describe spectra of which all products are known.
+
+        `spectra` are float32 and C-contiguous, whatever they come from: the loops that read them
+        are compiled once for each layout, which takes longer than most batches.
+        """
         spaxels = len(squares)
         features = np.empty((spaxels, FEATURES), np.float32)
         anchors = np.empty((spaxels, PEAKS, 6))
         free = used - (self.basis.shape[1] + self.shared.lower.shape[1] + 2.0)
         read(
-            spectra,
+            tuple(np.require(values, np.float32, "C") for values in spectra),
             np.stack([squares, free], axis=1),
             self.tables,
             self.grid,
