@@ -110,5 +110,9 @@ def test_single_observations_are_found_by_their_place(files):
 def test_a_file_that_has_lost_a_spectrum_is_named(files):
     source = ObservationSource(files)
     pha2(files[2], np.stack([counts(seed) for seed in range(2)]))
-    with pytest.raises(InputError, match=r"many\.pha2: has no spectrum 4 any more; put it back"):
-        source.one(5)
+    found = source.one(5)
+    assert isinstance(found, RefusedObservation)
+    assert (found.name, found.reason) == (
+        "many.pha2[4]",
+        "many.pha2: no row 4, it has 2; give one of them",
+    )
