@@ -164,7 +164,7 @@ class GroupSource:
         RunError
             If the first stage has no row of a member yet, or its table is damaged.
         InputError
-            If a file has fewer spectra than it had.
+            If a row is of another observation.
         """
         groups = self.groups[key.start : key.stop]
         return GroupBatch(key, groups, tuple(self.members(group) for group in groups))

@@ -16,7 +16,7 @@ from typing import Any
 from .errors import InputError
 from .fingerprint import BLOCK_NBYTES, digest, identity
 from .observations import Observation, ObservationBatch, RefusedObservation
-from .ogip import Links, count_spectra, files_of, observations, targets_of
+from .ogip import Links, count_spectra, files_of, observations, read_observation, targets_of
 from .records import BatchKey
 
 # What an observation takes where none can be read: a response of ACIS [bytes].
@@ -118,19 +118,14 @@ class ObservationSource:
         return [name for path in self.paths for name in targets_of(path)]
 
     def one(self, place: int) -> Observation | RefusedObservation:
-        """Read the observation at a place of the plan.
-
-        Raises
-        ------
-        InputError
-            If its file has fewer spectra than it had.
-        """
+        """Read the observation at a place of the plan, and none beside it."""
         file = bisect.bisect_right(self._stops, place)
         row = place - (self._stops[file - 1] if file else 0)
-        found = next(itertools.islice(observations(self.paths[file], self.links), row, None), None)
-        if found is None:
-            raise InputError(f"{self.paths[file]}: has no spectrum {row + 1} any more; put it back")
-        return found
+        try:
+            return read_observation(self.paths[file], row, self.links)
+        except InputError as error:
+            name, path = self.names[place]
+            return RefusedObservation(name, str(path), str(error))
 
     def cut(self, batch: int) -> "ObservationSource":
         """Give the same observations in batches of another size."""

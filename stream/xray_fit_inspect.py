@@ -163,7 +163,10 @@ def describe(row: Row, model: SourceModel, *, fitted: bool) -> Numbers:
         ]
         for one in model.parameters:
             value = with_error(row[one.name], row[f"{one.name}_err"])
-            numbers.append((one.name, f"{value} {unit_text(one.unit)}".rstrip()))
+            unit = unit_text(one.unit)
+            # A power of ten in the unit is not one of the value.
+            unit = f"[{unit}]" if one.unit.startswith("1e") else unit
+            numbers.append((one.name, f"{value} {unit}".rstrip()))
         numbers += [
             ("", ""),
             (row["statistic"], f"{row['cstat']:.1f} for {row['dof']} degrees of freedom"),
