@@ -6,7 +6,7 @@ scan. Neither batches nor threads change a result.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -252,7 +252,7 @@ class OpticalRecipe:
             return None
         score_map = self._score_map(members)
 
-        def listen(rows: slice, first: NDArray, second: NDArray) -> None:
+        def listen(rows: slice, first: Any, second: NDArray) -> None:
             if isinstance(table, scan.SharedScan):
                 found = score_map.read_projected(first, second)
             else:
