@@ -171,6 +171,6 @@ def laplace_evidence(
     (v_low, v_high), (b_low, b_high) = bounds
     area = (v_high - v_low) * ((b_high - b_low) if widths else 1.0)
     value = 0.5 * (fit.flat_chi2 - fit.chi2 + log_det + theta.size * np.log(2 * np.pi))
-    value -= columns * np.log(scale) + groups * np.log(area)
+    value -= columns * np.log(np.where(scale > 0, scale, np.nan)) + groups * np.log(area)
     value += one.groups * math.log(math.factorial(count))
     return np.where(known & (sign > 0) & np.isfinite(value), value, -np.inf)

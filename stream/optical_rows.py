@@ -376,7 +376,8 @@ def record_batch(
         columns[f"broadening{suffix}"], columns[f"broadening{suffix}_err"] = width
     for column, values in zip(densities.COLUMNS, fitted.density.T, strict=True):
         columns[column.name] = values
-    columns["components"] = fitted.components
+    fits = np.isfinite(fitted.fit.velocity).any(axis=1)
+    columns["components"] = np.where(fits, fitted.components, 0)
     lines = len(emission.names) // model.components
     for index in range(len(emission.names)):
         name, suffix = emission.names[index % lines], component_suffix(index // lines)
