@@ -25,7 +25,7 @@ COUNT = 16
 RNG = np.random.default_rng(4)
 MIDDLE = RNG.uniform(-300, 300, COUNT)
 APART = RNG.uniform(90, 160, COUNT) * RNG.choice([-1, 1], COUNT)
-WIDE = RNG.uniform(12, 35, (2, COUNT))
+WIDE = np.sort(RNG.uniform(12, 35, (2, COUNT)), axis=0)[::-1]  # the brighter one is broader
 VELOCITY = np.stack([MIDDLE - APART / 2, MIDDLE + APART / 2])
 AUTO = OpticalConfig(components="auto", bayes=True, no_mdn=True)
 
