@@ -40,13 +40,14 @@ STATUS_TEXT: Mapping[FitStatus, str] = {
     FitStatus.MAX_ITERATIONS: "not converged: errors are rough; look at it with inspect",
     FitStatus.AT_BOUND: "a parameter ends on its bound; widen --velocity-range or "
     "--broadening-range",
-    FitStatus.SINGULAR: "parameters cannot be told apart: errors are NaN; fit fewer lines",
+    FitStatus.SINGULAR: "parameters cannot be told apart: errors are NaN, or a component is "
+    "missing; fit fewer lines or components",
     FitStatus.NEGATIVE_AMPLITUDE: "a line is significantly negative: absorption, sky residual or "
     "a wrong velocity",
     FitStatus.POOR_FIT: "chi2 is far above dof: noise too low or a model too simple",
     FitStatus.REFOLD_REJECTED: "the deconvolved spectrum, refolded, does not give the counts",
-    FitStatus.POSTERIOR_ROUGH: "the posterior reaches beyond what was integrated: its columns are "
-    "rough; widen the ranges, or look at it with inspect",
+    FitStatus.POSTERIOR_ROUGH: "the posterior reaches beyond what was integrated, or k_hat is above "
+    "0.7: its columns are rough; widen the ranges, give --refine, or look at it with inspect",
 }
 
 

@@ -5,6 +5,7 @@ integrated, with a flat prior of every velocity and broadening, on exact profile
 """
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,6 +76,42 @@ class Target:
             found.append([k * lines + n % lines for n, k in enumerate(own)])
         return np.array(found)
 
+    def _arguments(self, spectra: "Spectra") -> tuple:
+        """Give what the compiled loop takes, but for the points."""
+        return (
+            spectra.arrays(),
+            packed(self.emission),
+            np.require(spectra.geometry.coordinate, np.float64, "C"),
+            self.continuum.rows(spectra.geometry.coordinate),
+            (0.0, float(np.log(self.amplitudes.scale)), float(self.amplitudes.positive)),
+        )
+
+    def likelihood(self, spectrum: "Spectra", theta: Array) -> Callable[[Array], float]:
+        """Give the log likelihood of one spectrum at one point inside the bounds.
+
+        Parameters
+        ----------
+        spectrum : Spectra
+            One.
+        theta : ndarray, shape (parameter,)
+            What is not free is held here.
+
+        Returns
+        -------
+        callable
+            From what is free, over the likelihood of the continuum alone.
+        """
+        arguments, free = self._arguments(spectrum), self.free
+        point = np.where(np.isfinite(theta), theta, 1.0)[None, None, :].copy()
+        out = np.empty((1, 1)), np.empty((1, 1, len(self.emission.names), 2))
+
+        def value(chosen: Array) -> float:
+            point[0, 0, free] = chosen
+            densities(*arguments, point, out)
+            return float(out[0][0, 0])
+
+        return value
+
     def evaluate(self, spectra: "Spectra", theta: Array) -> tuple[Array, Array, Array]:
         """Evaluate prior times likelihood.
 
@@ -95,15 +132,8 @@ class Target:
         inside &= ((b >= b_low) & (b <= b_high)).all(axis=2)
         values = np.empty(theta.shape[:2])
         moments = np.empty((*theta.shape[:2], len(self.emission.names), 2))
-        densities(
-            spectra.arrays(),
-            packed(self.emission),
-            np.require(spectra.geometry.coordinate, np.float64, "C"),
-            self.continuum.rows(spectra.geometry.coordinate),
-            (0.0, float(np.log(self.amplitudes.scale)), float(self.amplitudes.positive)),
-            np.where(inside[:, :, None], theta, np.nan),
-            (values, moments),
-        )
+        known = np.where(inside[:, :, None], theta, np.nan)
+        densities(*self._arguments(spectra), known, (values, moments))
         area = (v_high - v_low) * (1.0 if self.emission.shape is Shape.SINC else b_high - b_low)
         values = np.where(values > NOWHERE, values - self.emission.groups * np.log(area), -np.inf)
         unit = spectra.noise[:, None, None]

@@ -2,7 +2,9 @@
 
 One component of one group is integrated on lattices (`posterior_rows.py`), anything more sampled
 (`kernels/importance.py`) about the minima of the fit, with the same flat prior of every velocity
-and broadening and the same prior of amplitudes, so that the evidences compare. ``auto`` takes two
+and broadening and the same prior of amplitudes, so that the evidences compare. Amplitudes are not
+negative where there are several components: free in sign, two that nearly coincide could cancel
+each other but for a derivative, at any brightness, and have an evidence of that. ``auto`` takes two
 components where their evidence is `DECISIVE` times that of one, else one where it is so many times
 that of the continuum alone, else none. Laplace's approximation says first for which spectra that is
 open at all; only those are sampled.
@@ -74,6 +76,8 @@ def choose_rows(
     """
     if not config.bayes and config.components != "auto":
         return None
+    if count > 1:
+        config = replace(config, positive=True)
     lattice = None
     if model.groups == 1:
         engine = fitter.engine if isinstance(fitter, ReducedFitter) else None

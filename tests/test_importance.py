@@ -142,6 +142,18 @@ def test_coincident_components_have_the_density_of_one():
     np.testing.assert_allclose(together, one.evaluate(alone, near[:, :, :2])[0], atol=1e-3)
 
 
+def test_components_that_cancel_have_no_density_unless_signs_are_free():
+    """Two near each other, one negative, fit as a line and its derivative at any brightness."""
+    truth, free, spectra, _ = pair(count=3)
+    middle = truth[:, None, [0, 1, 0, 1]] + np.array([55.0, 20.0, 58.0, 23.0])
+    held = dataclasses.replace(free, amplitudes=Amplitudes(SCALE, positive=True))
+    loss = held.evaluate(spectra, middle)[0] - free.evaluate(spectra, middle)[0]
+    apart = held.evaluate(spectra, truth[:, None, :4])[0]
+    apart -= free.evaluate(spectra, truth[:, None, :4])[0]
+    assert (loss < -20).all()
+    np.testing.assert_allclose(apart, 10 * np.log(2), atol=0.5)
+
+
 def test_nothing_lies_outside_the_bounds():
     truth, target, spectra, _ = pair(count=1)
     theta = np.repeat(truth[:, None, :4], 4, axis=1)
@@ -199,7 +211,8 @@ def test_groups_change_places_by_themselves():
 @pytest.mark.filterwarnings("ignore")
 def test_nested_sampling_of_the_same_density_agrees():
     pytest.importorskip("dynesty", reason="needs the extra `bayes`")
-    _, target, spectra, found = pair(count=1, snr=15.0, apart=100.0)
+    amplitudes = Amplitudes(SCALE, positive=True)
+    _, target, spectra, found = pair(count=1, snr=15.0, apart=100.0, amplitudes=amplitudes)
     theta, spread = theta_of(found)
     sampled = importance.sample(target, spectra, theta, spread, keys(1))
     again = nested(target, spectra, theta[0, 0], keys(1)[0])
