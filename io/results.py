@@ -46,8 +46,8 @@ STATUS_TEXT: Mapping[FitStatus, str] = {
     "a wrong velocity",
     FitStatus.POOR_FIT: "chi2 is far above dof: noise too low or a model too simple",
     FitStatus.REFOLD_REJECTED: "the deconvolved spectrum, refolded, does not give the counts",
-    FitStatus.POSTERIOR_ROUGH: "the posterior reaches beyond what was integrated, or k_hat is above "
-    "0.7: its columns are rough; widen the ranges, give --refine, or look at it with inspect",
+    FitStatus.POSTERIOR_ROUGH: "the posterior reaches beyond what was integrated, or k_hat is "
+    "above 0.7: its columns are rough; widen the ranges, give --refine, or inspect it",
 }
 
 
