@@ -58,6 +58,8 @@ class OpticalConfig:
     ratios : tuple of (numerator, denominator, value) or None
         Fixed flux ratios; empty: all free; None: the defaults.
     continuum_degree : int
+    components : int or "auto"
+        Kinematic components of all lines; "auto": none, one or two, by their evidence.
     noise : {"auto", "variance", "band", "imaginary", "residual"}
     no_mdn : bool
         Leave out the mixture density network.
@@ -69,6 +71,8 @@ class OpticalConfig:
         Factor on the standard deviations of the network's density.
     positive : bool
         Posterior amplitudes are not negative.
+    refine : bool
+        Sample again, nested, what importance sampling does not settle.
     region : Area or None
         None: the whole cube.
     mask : str or None
@@ -88,12 +92,14 @@ class OpticalConfig:
     groups: tuple[tuple[str, ...], ...] = ()
     ratios: tuple[tuple[str, str, float], ...] | None = None
     continuum_degree: int = 1
+    components: int | str = 1
     noise: str = "auto"
     no_mdn: bool = False
     bayes: bool = False
     prior: str | None = None
     prior_width: float = 10.0
     positive: bool = False
+    refine: bool = False
     region: Area | None = None
     mask: str | None = None
     bin: int = 1

@@ -99,9 +99,29 @@ def _with_prior(chosen: OpticalConfig) -> OpticalConfig:
     """Say which prior a run with posteriors has, where the user does not."""
     if chosen.prior == "mdn" and chosen.no_mdn:
         raise InputError("--prior mdn needs the network that --no-mdn leaves out; drop one of them")
-    if not chosen.bayes or chosen.prior is not None:
+    several = chosen.components != 1 or len(chosen.groups) > 1
+    if chosen.prior == "mdn" and several:
+        raise InputError(
+            "--prior mdn is a density of one velocity and broadening, and "
+            f"{_what_is_several(chosen)}; drop it for the flat prior"
+        )
+    sampled = several and (chosen.bayes or chosen.components == "auto")
+    if chosen.refine and not sampled:
+        raise InputError(
+            "--refine is for posteriors that are sampled; give --components auto, or --bayes with "
+            "--components 2 or more or with several groups, or drop it"
+        )
+    if not (chosen.bayes or sampled) or chosen.prior is not None:
         return chosen
-    return dataclasses.replace(chosen, prior="flat" if chosen.no_mdn else "mdn")
+    flat = chosen.no_mdn or several
+    return dataclasses.replace(chosen, prior="flat" if flat else "mdn")
+
+
+def _what_is_several(chosen: OpticalConfig) -> str:
+    """Name what makes several velocities."""
+    if chosen.components != 1:
+        return f"--components {chosen.components} has several"
+    return f"--tie makes {len(chosen.groups)} groups"
 
 
 def _with_evidence(chosen: XrayConfig) -> XrayConfig:

@@ -139,6 +139,14 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "optical",
+        "components",
+        values.components,
+        "N|auto",
+        "kinematic components of all lines, 1 to 4; auto: none, one or two, by their evidence "
+        "(default 1)",
+    ),
+    Option(
+        "optical",
         "noise",
         values.word("auto", "variance", "band", "imaginary", "residual"),
         "FROM",
@@ -182,6 +190,14 @@ OPTIONS: tuple[Option, ...] = (
         values.switch,
         "",
         "with --bayes: no amplitude is negative (default: of either sign)",
+        switch=True,
+    ),
+    Option(
+        "optical",
+        "refine",
+        values.switch,
+        "",
+        "sample again by nested sampling (dynesty) what importance sampling does not settle",
         switch=True,
     ),
     Option(

@@ -121,7 +121,9 @@ def open_optical(config: RunConfig) -> Stage:
             return CubeSource(reader, batch=batch, region=chosen.region, mask=mask, bin=chosen.bin)
 
         whole = cut(4096)
-        recipe = OpticalRecipe(whole.header, chosen, choose_fitter(devices), devices[0])
+        recipe = OpticalRecipe(
+            whole.header, chosen, choose_fitter(devices), devices[0], config.engine.seed
+        )
     except BaseException:
         reader.close()
         raise

@@ -16,6 +16,9 @@ from ..kernels.lines import RATIOS
 SOURCE_MODELS = ("apec1", "apec2", "powerlaw", "apec1+powerlaw")
 """Keys of `kernels.xray_model.MODELS`, which is not loaded for the help alone."""
 
+MOST_COMPONENTS = 4
+"""Kinematic components that one line can be fitted with."""
+
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
@@ -58,6 +61,19 @@ def whole(least: int) -> Callable[[Any], int]:
         return number
 
     return parse
+
+
+def components(value: Any) -> int | str:
+    """Read a number of kinematic components, or "auto"."""
+    if value == "auto":
+        return "auto"
+    try:
+        number = whole(1)(value)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= MOST_COMPONENTS:
+        raise ValueError(f"is neither a number from 1 to {MOST_COMPONENTS} nor auto")
+    return number
 
 
 def real(value: Any) -> float:

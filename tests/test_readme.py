@@ -110,7 +110,7 @@ def test_the_example_of_a_toml_file_is_understood(tmp_path):
 
 def test_columns_and_status_bits_are_explained():
     table = README.partition("### Columns")[2].partition("### Reading")[0]
-    for column in optical_columns(["L"], "U", groups=2):
+    for column in optical_columns(["L"], "U", groups=2, components=2):
         stem = column.name.removesuffix("_err")
         assert f"`{stem}`" in table or f"`{column.name}`" in table, column.name
     for bit in FitStatus:
