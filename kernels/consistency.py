@@ -17,8 +17,8 @@ one; after a small step it is taken to be the same. The mean of the statistic is
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve
-from scipy.linalg.blas import ssyrk
-from scipy.linalg.lapack import spotrf
+from scipy.linalg.blas import ssyrk  # pyright: ignore[reportAttributeAccessIssue]
+from scipy.linalg.lapack import spotrf  # pyright: ignore[reportAttributeAccessIssue]
 
 from .likelihood import cash
 from .poisson import fold
@@ -31,6 +31,7 @@ _WIDENINGS = (1.0, 2.0, 4.0, 8.0)
 _STEPS = 2  # of Fisher scoring for each
 _STEEPEST = 1.0  # ln flux changes by no more in one step
 _SMALL = 0.1  # change of ln flux after which H is not found again
+_LEAST_VARIANCE = 1.36  # of the statistic of a bin that expects a count or more; its mean is over 1
 _LEAST = 1e-9  # counts expected in a bin, under which it is not divided by
 
 
@@ -54,8 +55,9 @@ def consistent(
         The w that was needed, one where sigma was wide enough.
     """
     model = fold(matrix, np.exp(log_flux), background)
-    # A bin that expects a count or more has a mean above one, which spares most the sums over it.
-    if cash(counts, model).sum() <= np.count_nonzero(model >= 1.0):
+    # What the moments could not be less than spares most spectra their sums.
+    many = np.count_nonzero(model >= 1.0)
+    if cash(counts, model).sum() <= many + LIMIT * np.sqrt(_LEAST_VARIANCE * many):
         return log_flux, 1.0
     begun = refold_cash(counts, model)
     if not begun.z > LIMIT:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.errors import InputError
 from ..io.posterior_columns import posterior_columns
 from ..io.results import Column
 from ..kernels import posterior, scan, varpro
@@ -41,34 +40,22 @@ class PosteriorRows:
     Parameters
     ----------
     model : SpectralModel
-    name : str
-        Of the cube, for errors.
+        Of one kinematic group.
     unit : str
         Of the data.
     engine : ReducedEngine or None
         That of the fits.
     config : OpticalConfig
         Says which prior.
-
-    Raises
-    ------
-    InputError
-        If the model has several kinematic groups.
     """
 
     def __init__(
         self,
         model: SpectralModel,
-        name: str,
         unit: str,
         engine: ReducedEngine | None,
         config: OpticalConfig,
     ) -> None:
-        if model.emission.groups > 1:
-            raise InputError(
-                f"{name}: --bayes integrates one velocity and broadening, and --tie makes "
-                f"{model.emission.groups} groups; drop one of them"
-            )
         self.model, self._engine, self._config = model, engine, config
         self.columns: list[Column] = posterior_columns(model.emission.names, unit)
         self._maps: Once[PosteriorMap] = Once()

@@ -120,7 +120,7 @@ def _deconvolution(working: WorkingObservation, estimate: Estimate) -> Deconvolu
     """Fold an estimate again."""
     if estimate.known:
         return Deconvolution(working, estimate, working.refold(estimate.flux, estimate.freedom))
-    return Deconvolution(working, estimate, Refold("cash", *[np.nan] * 3, 0, np.nan))
+    return Deconvolution(working, estimate, Refold("cash", np.nan, np.nan, np.nan, 0, np.nan))
 
 
 def _working(

@@ -1,4 +1,7 @@
-"""The command xray from files to a run, its products, and every way in which it can go wrong."""
+"""The command xray through its first stage: files, run, products, and what can go wrong.
+
+The second stage is in `test_xray_fit_stage.py`.
+"""
 
 import dataclasses
 import json
@@ -58,7 +61,7 @@ def own(tmp_path):
 
 
 def xray(files, folder, *words, method="isis"):
-    words = ("--method", method, "--no-tui", "--threads", "1", *words)
+    words = ("--no-fit", "--method", method, "--no-tui", "--threads", "1", *words)
     return main(["xray", *map(str, files), "-o", str(folder), *words])
 
 
@@ -82,7 +85,7 @@ def test_the_run_says_what_it_was_told_and_where_it_stands(run, files, capsys):
     config = read_run_toml(run / "run.toml")
     assert config.stage == "xray"
     assert config.inputs == tuple(str(path) for path in files)
-    assert config.xray == XrayConfig(method="isis")
+    assert config.xray == XrayConfig(method="isis", no_fit=True)
     manifest = RunManifest.read(run / "manifest.json")
     assert manifest.table["method"] == "isis"
     assert manifest.choices["xray.method"] == "isis"
@@ -153,7 +156,8 @@ def test_resume_fills_what_is_missing_with_the_same_rows(own):
 
 
 def test_a_dry_run_writes_nothing(files, tmp_path, capsys):
-    words = ["xray", *map(str, files), "--method", "isis", "--dry-run", "-o", str(tmp_path / "r")]
+    words = ["xray", *map(str, files), "--method", "isis", "--no-fit", "--dry-run"]
+    words += ["-o", str(tmp_path / "r")]
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "# 5 observations in 2 batches of 4" in said
