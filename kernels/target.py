@@ -7,6 +7,7 @@ integrated, with a flat prior of every velocity and broadening, on exact profile
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,8 +77,8 @@ class Target:
             found.append([k * lines + n % lines for n, k in enumerate(own)])
         return np.array(found)
 
-    def _arguments(self, spectra: "Spectra") -> tuple:
-        """Give what the compiled loop takes, but for the points."""
+    def _arguments(self, spectra: "Spectra") -> tuple[Any, ...]:
+        """Give what the compiled loop takes, but for the points and what it fills."""
         return (
             spectra.arrays(),
             packed(self.emission),
