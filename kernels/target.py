@@ -77,8 +77,8 @@ class Target:
             found.append([k * lines + n % lines for n, k in enumerate(own)])
         return np.array(found)
 
-    def _arguments(self, spectra: "Spectra") -> tuple[Any, ...]:
-        """Give what the compiled loop takes, but for the points and what it fills."""
+    def _arguments(self, spectra: "Spectra") -> tuple[Any, Any, Any, Any, Any]:
+        """Give what the compiled loop takes, but for the points."""
         return (
             spectra.arrays(),
             packed(self.emission),
