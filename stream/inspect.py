@@ -212,7 +212,8 @@ def _explain(
         mask = read_mask(chosen.mask, reader.header) if chosen.mask else None
         if mask is not None and not mask[spaxels.x0 : spaxels.x1, spaxels.y0 : spaxels.y1].any():
             raise InputError(f"{table.path}: x={x}, y={y} was masked out; choose one of the rows")
-        source = CubeSource(reader, region=spaxels, mask=mask, bin=side)
+        around = chosen.prior == "neighbours"
+        source = CubeSource(reader, region=spaxels, mask=mask, bin=side, around=around)
         check_same_input(source.fingerprint(), table.manifest)
         recipe = OpticalRecipe(source.header, chosen)
         return recipe.explain(source.read(source.keys()[0])), recipe, source.header.unit

@@ -91,8 +91,10 @@ def build_config(
 
 def _with_prior(chosen: OpticalConfig) -> OpticalConfig:
     """Say which prior a run with posteriors has, where the user does not."""
-    if chosen.prior == "mdn" and chosen.no_mdn:
-        raise InputError("--prior mdn needs the network that --no-mdn leaves out; drop one of them")
+    if chosen.prior in ("mdn", "neighbours") and chosen.no_mdn:
+        raise InputError(
+            f"--prior {chosen.prior} needs the network that --no-mdn leaves out; drop one of them"
+        )
     if not chosen.bayes or chosen.prior is not None:
         return chosen
     return dataclasses.replace(chosen, prior="flat" if chosen.no_mdn else "mdn")

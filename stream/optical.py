@@ -23,6 +23,7 @@ from ..kernels.score_map import Reading, ScoreMap
 from ..models.fit_graph import Fitter
 from .config import OpticalConfig
 from .densities import COLUMNS, Densities, Density, no_reading
+from .neighbours import no_density, pooled, put
 from .noise import (
     choose_noise,
     even,
@@ -34,7 +35,7 @@ from .noise import (
     weights,
 )
 from .optical_rows import Fitted, record_batch
-from .posterior_rows import PosteriorRows
+from .posterior_rows import Informed, PosteriorRows
 from .reduced_fitter import ReducedFitter, worthwhile
 from .spaxel_classes import SCALE_CLASS, SpaxelClass, classes_of
 from .spectral_model import build_model
@@ -61,6 +62,16 @@ class Explained:
     continuum: Array
     noise: Array
     table: pa.RecordBatch  # the row, alone
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Spectra that share the tables of a scan, before they are fitted."""
+
+    members: SpaxelClass
+    data: NDArray
+    weight: NDArray
+    noise: Array
 
 
 class OpticalRecipe:
@@ -155,10 +166,36 @@ class OpticalRecipe:
     def _fit_all(self, batch: SpectralBatch) -> Fitted:
         width = 0 if self.posterior is None else self.posterior.width
         fitted = Fitted.empty(len(batch), self.model, width)
-        for members in classes_of(self.model, batch):
-            for part, data, weight, noise in self._weighted(batch, members):
-                fitted.put(part.rows, self._fit_part(batch, part, data, weight, noise))
+        prior = self._from_neighbours(batch)
+        for part in self._parts(batch):
+            own = None if prior is None else prior.part(part.members.rows)
+            fitted.put(part.members.rows, self._fit_part(batch, part, own))
         return fitted
+
+    def _from_neighbours(self, batch: SpectralBatch) -> Informed | None:
+        """Give the prior that follows from adjacent spaxels, where it is asked for."""
+        if self.posterior is None or not self.posterior.neighbourly:
+            return None
+        own, step = self._densities_of(batch)
+        around = None if batch.around is None else self._densities_of(batch.around)[0]
+        return pooled(batch, own, around, step)
+
+    def _densities_of(self, batch: SpectralBatch) -> tuple[Density, float]:
+        """Densities of all spaxels of a batch, and the step of the scan [km/s]."""
+        density, step = no_density(len(batch)), np.inf
+        for part in self._parts(batch):
+            found = self._seeds(part.members, part.data, part.weight)[1]
+            assert found is not None
+            put(density, part.members.rows, found)
+            nodes = self._score_map(part.members).shared.scan
+            step = min(step, float(nodes.step.min()))
+        return density, step
+
+    def _parts(self, batch: SpectralBatch) -> "Iterator[_Part]":
+        """Cut a batch into spectra that are fitted together."""
+        for members in classes_of(self.model, batch):
+            for found in self._weighted(batch, members):
+                yield _Part(*found)
 
     def _weighted(
         self, batch: SpectralBatch, members: SpaxelClass
@@ -182,15 +219,9 @@ class OpticalRecipe:
                 own = data[chosen], noise[chosen]
                 yield members.part(chosen), own[0], weigh(*own), own[1]
 
-    def _fit_part(
-        self,
-        batch: SpectralBatch,
-        members: SpaxelClass,
-        data: NDArray,
-        weight: NDArray,
-        noise: Array,
-    ) -> Fitted:
-        """Fit spectra that share the tables of a scan."""
+    def _fit_part(self, batch: SpectralBatch, part: "_Part", prior: Informed | None) -> Fitted:
+        """Fit spectra that share the tables of a scan; `prior` is from neighbours."""
+        members, data, weight = part.members, part.data, part.weight
         seeds, density = self._seeds(members, data, weight)
         geometry = members.geometry(self.model)
         modes = density.modes() if density else None
@@ -198,7 +229,7 @@ class OpticalRecipe:
         if density:
             fitted.outside = density.outside
             fitted.density = np.where(density.outside[:, None], np.nan, density.columns)
-        fitted.noise = noise
+        fitted.noise = part.noise
         if not is_even(weight):
             fitted.dropped = (weight == 0).any(axis=1)
         if self.noise.kind != "variance":
@@ -213,7 +244,7 @@ class OpticalRecipe:
                 fitted.noise,
                 geometry,
                 lambda kind: self._table(kind, members),
-                density,
+                prior or self.posterior.from_network(density),
             )
         return fitted
 
