@@ -58,7 +58,7 @@ def inspect_spaxel(run: Path, x: int, y: int, png: Path | None = None) -> str:
         If the disk refuses the picture.
     """
     table = RunTable(run)
-    _check_place(table, x, y)
+    check_place(table, x, y)
     config = read_run_toml(RunDirectory(run).config)
     explained, recipe, unit = _explain(table, config, x, y)
     stored = table.row(x, y)
@@ -191,7 +191,7 @@ def _shape(recipe: OpticalRecipe) -> str:
     return recipe.model.emission.shape.name.lower()
 
 
-def _check_place(table: RunTable, x: int, y: int) -> None:
+def check_place(table: RunTable, x: int, y: int) -> None:
     """Refuse a place outside the run."""
     (x0, y0), (nx, ny) = table.grid.origin, table.grid.shape
     if not (x0 <= x < x0 + nx and y0 <= y < y0 + ny):
