@@ -166,16 +166,20 @@ def test_far_modes_of_little_mass_have_their_part_in_a_deviation(case):
     """A mode of 1e-5 of the mass a hundred deviations away adds a tenth to a variance."""
     sample = sn3_sample(3, seed=77, snr=(5.0, 6.0))
     found = case(sample.data, sample.noise, start=minimum(case, sample))
-    for row in range(3):
-        middle = 0.5 * np.array([sum(BOX.velocity), sum(BOX.broadening)])
-        v, sigma, *_, evidence = brute_force(
-            case, sample.data[row], sample.noise[row],
-            centre=middle, reach=middle + 1000.0, points=(600, 48),
-        )  # fmt: skip
-        # Gauss and Legendre with nodes 5 km/s apart: a few thousandths.
-        assert found.velocity.mean[row] == pytest.approx(v, abs=0.05 * sigma)
-        assert found.velocity.sigma[row] == pytest.approx(sigma, rel=0.05)
-        assert found.log_evidence[row] == pytest.approx(evidence, abs=0.05)
+    row = int(np.argmax(found.velocity.sigma))
+    middle = 0.5 * np.array([sum(BOX.velocity), sum(BOX.broadening)])
+    v, sigma, *_, evidence = brute_force(
+        case,
+        sample.data[row],
+        sample.noise[row],
+        centre=middle,
+        reach=middle + 1000.0,
+        points=(480, 40),
+    )
+    # Gauss and Legendre with nodes 7 km/s apart, a deviation: a few thousandths.
+    assert found.velocity.mean[row] == pytest.approx(v, abs=0.05 * sigma)
+    assert found.velocity.sigma[row] == pytest.approx(sigma, rel=0.05)
+    assert found.log_evidence[row] == pytest.approx(evidence, abs=0.05)
 
 
 def test_a_density_cut_off_by_a_bound_is_integrated_up_to_it():
