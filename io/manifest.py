@@ -30,6 +30,15 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Later:
+    """A stage after the first: the name and metadata of its table, and how its input was cut."""
+
+    name: str
+    table: dict[str, str]
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One process that worked on the run.
 
@@ -40,7 +49,7 @@ class Session:
     state : str
         "running", "done", "interrupted" or "failed".
     spaxels : int
-        Rows it added.
+        Rows it added, of all stages.
     threads, memory : int
         Threads that fit, and the bound [bytes].
     provider : str
@@ -66,7 +75,7 @@ class RunManifest:
     Parameters
     ----------
     stage : str
-        "optical".
+        "optical" or "xray".
     input : str
         Absolute path.
     fingerprint : dict
@@ -84,6 +93,8 @@ class RunManifest:
         In the order of their start.
     format : int
         Of this file.
+    later : tuple of Later
+        Stages after the first, which `header`, `table` and `plan` are of.
     """
 
     stage: str
@@ -96,6 +107,7 @@ class RunManifest:
     plan: Plan
     sessions: tuple[Session, ...] = ()
     format: int = FORMAT
+    later: tuple[Later, ...] = ()
 
     def begin(self, session: Session) -> "RunManifest":
         """Add a session."""
@@ -136,7 +148,11 @@ class RunManifest:
                 )
             plan = Plan(**values.pop("plan"))
             sessions = tuple(Session(**session) for session in values.pop("sessions"))
-            return cls(**values, plan=plan, sessions=sessions)
+            later = tuple(
+                Later(one["name"], one["table"], Plan(**one["plan"]))
+                for one in values.pop("later", ())
+            )
+            return cls(**values, plan=plan, sessions=sessions, later=later)
         except FileNotFoundError:
             raise RunError(
                 f"{path}: not there: the run never began; start it again with --overwrite"

@@ -4,6 +4,7 @@ Only the number of spectra of each file is read beforehand. A file that cannot b
 row, which says why; the memory of a batch is that of its observations, for one at a time is read.
 """
 
+import bisect
 import copy
 import itertools
 import json
@@ -15,7 +16,7 @@ from typing import Any
 from .errors import InputError
 from .fingerprint import BLOCK_NBYTES, digest, identity
 from .observations import Observation, ObservationBatch, RefusedObservation
-from .ogip import Links, count_spectra, files_of, observations
+from .ogip import Links, count_spectra, files_of, observations, read_observation, targets_of
 from .records import BatchKey
 
 # What an observation takes where none can be read: a response of ACIS [bytes].
@@ -102,6 +103,30 @@ class ObservationSource:
             start = stop
         return ObservationBatch(key, tuple(found))
 
+    @cached_property
+    def names(self) -> list[tuple[str, Path]]:
+        """Name and file of every observation, in the order of the plan."""
+        starts = [0, *self._stops[:-1]]
+        return [
+            (path.name if stop - start == 1 else f"{path.name}[{row + 1}]", path)
+            for path, start, stop in zip(self.paths, starts, self._stops, strict=True)
+            for row in range(stop - start)
+        ]
+
+    def targets(self) -> list[str]:
+        """Read what the headers call the targets, in the order of the plan; "" for nothing."""
+        return [name for path in self.paths for name in targets_of(path)]
+
+    def one(self, place: int) -> Observation | RefusedObservation:
+        """Read the observation at a place of the plan, and none beside it."""
+        file = bisect.bisect_right(self._stops, place)
+        row = place - (self._stops[file - 1] if file else 0)
+        try:
+            return read_observation(self.paths[file], row, self.links)
+        except InputError as error:
+            name, path = self.names[place]
+            return RefusedObservation(name, str(path), str(error))
+
     def cut(self, batch: int) -> "ObservationSource":
         """Give the same observations in batches of another size."""
         found = copy.copy(self)
@@ -110,7 +135,7 @@ class ObservationSource:
 
     def fingerprint(self) -> dict[str, Any]:
         """Give a digest for each file: of its own content and of all it links to."""
-        return {str(path): _digest(files) for path, files in self._files.items()}
+        return {str(path): digest_files(files) for path, files in self._files.items()}
 
     @cached_property
     def _files(self) -> dict[Path, list[Path]]:
@@ -138,10 +163,10 @@ class ObservationSource:
 
 def digest_of(path: Path, links: Links | None = None) -> str:
     """Digest what the spectra of one file are read from: its content and all it links to."""
-    return _digest(files_of(path, links or Links()))
+    return digest_files(files_of(path, links or Links()))
 
 
-def _digest(files: list[Path]) -> str:
+def digest_files(files: Sequence[Path]) -> str:
     """Digest some files; one that cannot be read is known by its name."""
     return digest(json.dumps([_identity(one) for one in files], sort_keys=True).encode())
 

@@ -30,6 +30,7 @@ __all__ = [
     "observations",
     "read_observation",
     "read_response",
+    "targets_of",
 ]
 
 _SPECTRA = (".pi", ".pha", ".pha2", ".pi2")
@@ -139,6 +140,15 @@ def files_of(path: Path, links: Links | None = None) -> list[Path]:
     except InputError:
         return [path]
     return found
+
+
+def targets_of(path: Path) -> list[str]:
+    """Give OBJECT of each spectrum of a file; "" where it does not say or cannot be read."""
+    try:
+        spectra = read_spectra(path)
+    except InputError:
+        return [""]
+    return [says(one.cards, "OBJECT") if isinstance(one, Spectrum) else "" for one in spectra]
 
 
 def _found(spectrum: Spectrum | InputError) -> Spectrum:

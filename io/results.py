@@ -40,13 +40,14 @@ STATUS_TEXT: Mapping[FitStatus, str] = {
     FitStatus.MAX_ITERATIONS: "not converged: errors are rough; look at it with inspect",
     FitStatus.AT_BOUND: "a parameter ends on its bound; widen --velocity-range or "
     "--broadening-range",
-    FitStatus.SINGULAR: "parameters cannot be told apart: errors are NaN; fit fewer lines",
+    FitStatus.SINGULAR: "parameters cannot be told apart: errors are NaN, or a component is "
+    "missing; fit fewer lines or components",
     FitStatus.NEGATIVE_AMPLITUDE: "a line is significantly negative: absorption, sky residual or "
     "a wrong velocity",
     FitStatus.POOR_FIT: "chi2 is far above dof: noise too low or a model too simple",
     FitStatus.REFOLD_REJECTED: "the deconvolved spectrum, refolded, does not give the counts",
-    FitStatus.POSTERIOR_ROUGH: "the posterior reaches beyond what was integrated: its columns are "
-    "rough; widen the ranges, or look at it with inspect",
+    FitStatus.POSTERIOR_ROUGH: "the posterior reaches beyond what was integrated, or k_hat is "
+    "above 0.7: its columns are rough; widen the ranges, give --refine, or inspect it",
 }
 
 
@@ -115,9 +116,23 @@ def _measured(name: str, unit: str, description: str, ucd: str) -> list[Column]:
     ]
 
 
-def _kinematics(group: int) -> list[Column]:
-    """Declare velocity and broadening of one kinematic group, counted from 1."""
-    suffix, of = ("", "") if group == 1 else (f"_g{group}", f" of kinematic group {group}")
+def component_suffix(component: int) -> str:
+    """Give what ends the names of a component's columns, counted from 0: "", _c2, _c3."""
+    return f"_c{component + 1}" if component else ""
+
+
+def kinematic_suffix(index: int, groups: int) -> str:
+    """Give what ends the name of a velocity: of group index % groups, component index // groups."""
+    component, group = divmod(index, groups)
+    return (f"_g{group + 1}" if group else "") + component_suffix(component)
+
+
+def _kinematics(index: int, groups: int) -> list[Column]:
+    """Declare velocity and broadening of one kinematic group of one component."""
+    component, group = divmod(index, groups)
+    suffix = kinematic_suffix(index, groups)
+    of = f" of kinematic group {group + 1}" if group else ""
+    of += f" of component {component + 1}" if component else ""
     return [
         *_measured(
             f"velocity{suffix}",
@@ -135,7 +150,29 @@ def _kinematics(group: int) -> list[Column]:
     ]
 
 
-def optical_columns(lines: Sequence[str], unit: str, groups: int = 1) -> list[Column]:
+def _lines(lines: Sequence[str], unit: str, component: int) -> list[Column]:
+    """Declare amplitudes and fluxes of one component."""
+    suffix, columns = component_suffix(component), []
+    of = f", component {component + 1}" if component else ""
+    for line in lines:
+        columns += _measured(
+            f"{line}_amplitude{suffix}",
+            unit,
+            f"peak of {line} as observed{of}",
+            "phot.flux.density;spect.line",
+        )
+        columns += _measured(
+            f"{line}_flux{suffix}",
+            flux_unit(unit),
+            f"flux of {line}, integrated over wavelength{of}",
+            "spect.line.intensity",
+        )
+    return columns
+
+
+def optical_columns(
+    lines: Sequence[str], unit: str, groups: int = 1, components: int = 1
+) -> list[Column]:
     """Declare the table of the optical fit.
 
     Parameters
@@ -145,14 +182,17 @@ def optical_columns(lines: Sequence[str], unit: str, groups: int = 1) -> list[Co
     unit : str
         Of the data, as the cube writes it.
     groups : int
-        Kinematic groups; group k > 1 has the columns ``velocity_gk``, ``velocity_gk_err`` and so
-        on for broadening.
+        Kinematic groups of one component; group k > 1 has the columns ``velocity_gk``,
+        ``velocity_gk_err`` and so on for broadening.
+    components : int
+        Component k > 1 has ``velocity_ck``, ``velocity_gj_ck``, ``LINE_flux_ck`` and so on, each
+        with its error, and the table says how many components a row has.
     """
     columns = [
         Column("x", pa.int32(), "pixel", "0-based column: FITS pixel minus one", "pos.cartesian.x"),
         Column("y", pa.int32(), "pixel", "0-based row: FITS pixel minus one", "pos.cartesian.y"),
         Column("status", pa.int32(), "", "FitStatus bits, 0 is good", "meta.code.status"),
-        *_kinematics(1),
+        *_kinematics(0, groups),
         *_measured(
             "continuum",
             unit,
@@ -170,18 +210,17 @@ def optical_columns(lines: Sequence[str], unit: str, groups: int = 1) -> list[Co
         ),
         Column("snr", pa.float64(), "", "peak of the brightest line over the noise", "stat.snr"),
     ]
-    for group in range(2, groups + 1):
-        columns += _kinematics(group)
-    for line in lines:
-        columns += _measured(
-            f"{line}_amplitude", unit, f"peak of {line} as observed", "phot.flux.density;spect.line"
+    for group in range(1, groups):
+        columns += _kinematics(group, groups)
+    columns += _lines(lines, unit, 0)
+    if components > 1:
+        columns.append(
+            Column("components", pa.int32(), "", "kinematic components of the row", "meta.number")
         )
-        columns += _measured(
-            f"{line}_flux",
-            flux_unit(unit),
-            f"flux of {line}, integrated over wavelength",
-            "spect.line.intensity",
-        )
+    for component in range(1, components):
+        for group in range(groups):
+            columns += _kinematics(component * groups + group, groups)
+        columns += _lines(lines, unit, component)
     return columns
 
 

@@ -52,6 +52,22 @@ def ledger(
     return owner
 
 
+def row_groups(folder: Path) -> dict[tuple[int, int], tuple[Path, int]]:
+    """Say where each batch lies: its first and last row of the plan to part and row group.
+
+    Raises
+    ------
+    RunError
+        If a part is damaged.
+    """
+    found: dict[tuple[int, int], tuple[Path, int]] = {}
+    for path in part_files(folder):
+        for group, key in enumerate(_open_part(path)[1]):
+            start, _, stop = key.partition(":")
+            found[int(start), int(stop)] = path, group
+    return found
+
+
 def batches(folder: Path) -> Iterator[tuple[str, pa.Table]]:
     """Give every batch of a table and its name, part by part; parts are checked as they are read.
 

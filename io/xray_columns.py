@@ -100,10 +100,18 @@ def deconvolve_columns(energies: int) -> list[Column]:
             "stat.mean",
         ),
         Column(
+            "refold_freedom",
+            pa.float64(),
+            "",
+            "by how much less is expected of a fit: parameters that follow the counts; 0 where the "
+            "method does not tell",
+            "stat.fit.dof",
+        ),
+        Column(
             "refold_z",
             pa.float64(),
             "",
-            "standard deviations above the mean; one that was fitted comes out below zero",
+            "standard deviations of the statistic above expected - freedom",
             "stat.fit.goodness",
         ),
     ]

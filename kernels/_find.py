@@ -9,8 +9,9 @@ import numpy as np
 from numba import njit
 
 from ._reduced import FOUND, OUTSIDE, bin_of, search, start_of
-from ._reduction import aligned, compress_four
+from ._reduction import aligned
 from ._step import element
+from ._vector import compress_four
 from .basis import RANK
 from .cholesky import forward
 from .profile import FAST_MATH
@@ -74,14 +75,15 @@ def _compress_run(tables, flat, count, bins, products):  # pragma: no cover - co
     Always four, also where they are fewer: a sum must not depend on how many there are.
     """
     places, line_group, half = tables[2], tables[7], tables[8]
-    lines = line_group.size
+    lines, size, spectra = line_group.size, flat.shape[1], flat.reshape(-1)
     for k in range(lines):
         if bins[line_group[k]] < 0:
             return
-    for first in range(0, count, 4):
-        for k in range(lines):
-            start = start_of(places[bins[line_group[k]], k], half)
-            compress_four(flat, first, tables[0], start, products, RANK * (first * lines + 4 * k))
+    for k in range(lines):
+        start = start_of(places[bins[line_group[k]], k], half)
+        for first in range(0, count, 4):
+            at = RANK * (first * lines + 4 * k)
+            compress_four(spectra, first * size, size, tables[0], start, products, at)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -109,10 +111,14 @@ def find_all(spectra, model, frame, tables, continuum, t, limits, out):  # pragm
         for i in range(last - first):
             s = order[first + i]
             scalars[s, 0], scalars[s, 1], scalars[s, 2], scalars[s, 3] = np.nan, 0.0, 0.0, OUTSIDE
-            own[:] = theta[s]
-            if not np.isfinite(squares[i] + own.sum()):
+            total = squares[i]
+            for p in range(n):
+                own[p] = theta[s, p]
+                total += own[p]
+            if not np.isfinite(total):
                 continue
-            work[6][:] = bins
+            for g in range(bins.size):
+                work[6][g] = bins[g]
             four = RANK * ((i & ~3) * lines + (i & 3))
             for k in range(lines):
                 for r in range(RANK):
@@ -126,7 +132,8 @@ def find_all(spectra, model, frame, tables, continuum, t, limits, out):  # pragm
             scalars[s, 0], scalars[s, 1] = chi2, debt
             scalars[s, 2], scalars[s, 3] = evaluations, code
             if code != OUTSIDE:
-                theta[s] = own
+                for p in range(n):
+                    theta[s, p] = own[p]
             if code == FOUND:
                 for p in range(n):
                     for q in range(n):

@@ -142,6 +142,16 @@ def _neglected(theta, d, H, bent, gain, width, has_width):  # pragma: no cover -
 
 
 @njit(**BORROWING)
+def _follow(ratio, H, turned):  # pragma: no cover - compiled
+    """Let slopes by broadening follow the last step: that of a narrow line grows as its b."""
+    for p in range(ratio.size):
+        for q in range(ratio.size):
+            H[p, q] *= ratio[p] * ratio[q]
+        for a in range(turned.shape[1]):
+            turned[p, a] *= ratio[p]
+
+
+@njit(**BORROWING)
 def _approach(model, theta, bent, spaxel, t, sw, limits, waves, stack, space, cov):
     """Polish one spectrum: chi2, evaluations, outcome; `_PENDING` where that does not do."""
     low, high = (limits[0], limits[2]), (limits[1], limits[3])
@@ -167,7 +177,10 @@ def _approach(model, theta, bent, spaxel, t, sw, limits, waves, stack, space, co
         if gain < 0.0 or not limit(theta, d, width, has_width, low, high, trial):
             break
         if _neglected(theta, d, H, bent, gain, width, has_width) < NEGLIGIBLE:
+            for p in range(theta.size):
+                work[0, p] = trial[p] / theta[p] if p % 2 and has_width else 1.0
             last_step(theta, trial, d, lower, turned, amplitude, shift)
+            _follow(work[0], H, turned)
             if not covariance(H, lower, turned, kept, frozen, work, cov):
                 break
             return chi2 - gain, attempt, _AT_BOUND if held else 0

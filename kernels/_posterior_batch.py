@@ -22,7 +22,7 @@ _ROUNDING = 2e5  # of y y: float32 makes an error of 0.06 of a larger chi2
 
 
 @njit(**BORROWING)
-def _whiten(data, weight, noise, polynomials, exact, single):  # pragma: no cover - compiled
+def whiten(data, weight, noise, polynomials, exact, single):  # pragma: no cover - compiled
     """Fill weights, whitened spectrum less its continuum and the continuum's rows; y y, or NaN.
 
     Whitened means over the typical noise, so that amplitudes are in its unit.
@@ -57,7 +57,7 @@ def _whiten(data, weight, noise, polynomials, exact, single):  # pragma: no cove
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _exact_space(channels, terms, lines):  # pragma: no cover - compiled
+def exact_space(channels, terms, lines):  # pragma: no cover - compiled
     """Arrays of the exact engine, but for the axis."""
     return (
         np.zeros(channels),
@@ -99,7 +99,7 @@ def integrate_all(spectra, model, t, polynomials, coarse, engine, box, amplitude
     scalars, flux = out
     lines, m, channels = model[2].size, model[5].size, t.size
     work, small = reduced_work(lines, m, 2), small_space(lines, m)
-    room = _exact_space(channels, polynomials.shape[0], lines)
+    room = exact_space(channels, polynomials.shape[0], lines)
     exact = (t, room[0], room[1], room[2], room[3], room[4], room[5], room[6], room[7])
     single, theta = aligned((channels + 7) & ~7), np.zeros(2)
     cells, space, rest = cells_space(table.shape[0]), modes_space(lines), rest_space(lines)
@@ -110,7 +110,7 @@ def integrate_all(spectra, model, t, polynomials, coarse, engine, box, amplitude
         flux[s] = np.nan
         if not (noise[s] > 0.0 and np.isfinite(scale[s] + width[s].sum())):
             continue
-        square = _whiten(data[s], weight[s], noise[s], polynomials, exact, single)
+        square = whiten(data[s], weight[s], noise[s], polynomials, exact, single)
         if not np.isfinite(square):
             continue
         exact[8][0] = 0.0

@@ -57,7 +57,7 @@ def _gather_reduced(model, work, small):  # pragma: no cover - compiled
 
 
 @njit(**BORROWING)
-def _gather_exact(model, theta, spectrum, exact, small):  # pragma: no cover - compiled
+def gather_exact(model, theta, spectrum, exact, small):  # pragma: no cover - compiled
     """Fill c and G from the profiles themselves, their continuum projected out."""
     t, sw, y, flat, rows, overlap, shares, waves, state = exact
     c, gram = small[0], small[1]
@@ -119,13 +119,13 @@ def solve(small, prior):  # pragma: no cover - compiled
         root *= gram[a, a]
     value = 0.5 * gain - math.log(root) - kept * log_scale
     if prior[4] > 0.0:
-        return value + kept * math.log(2.0) + _truncate(gram, amplitude, dropped, small[4])
+        return value + kept * math.log(2.0) + truncate(gram, amplitude, dropped, small[4])
     backward(gram, m, amplitude)
     return value
 
 
 @njit(**BORROWING)
-def _truncate(lower, z, dropped, variance):  # pragma: no cover - compiled
+def truncate(lower, z, dropped, variance):  # pragma: no cover - compiled
     """Log of the probability that no amplitude is negative; fills means and variances.
 
     L^T A has independent components of mean z, so amplitudes follow from the last to the first,
@@ -199,7 +199,7 @@ def density(model, theta, spectrum, exact, tables, small, prior):  # pragma: no 
         _gather_reduced(model, tables[2], small)
         value = solve(small, prior)
     if value == NOWHERE:  # outside the tables, or singular by their rounding
-        _gather_exact(model, theta, spectrum, exact, small)
+        gather_exact(model, theta, spectrum, exact, small)
         value = solve(small, prior)
     return max(value + log_prior(theta[0], theta[1], prior), NOWHERE)
 

@@ -1,4 +1,4 @@
-"""Compiled arithmetic of a reduced basis: spectra to products, tables to coefficients, overlaps.
+"""Compiled arithmetic of a reduced basis: tables to coefficients, and overlaps.
 
 Everything is float32 in arrays of one axis, in pieces of `RANK` numbers that start where an offset
 says: only then can the compiler tell that pieces do not overlap and make of each one vector. Sums
@@ -28,65 +28,6 @@ def aligned(size):  # pragma: no cover - compiled
     space = np.zeros(size + RANK, np.float32)
     start = (-(space.ctypes.data // 4)) % RANK
     return space[start : start + size]
-
-
-@njit(cache=True, nogil=True, fastmath=PAIRWISE)
-def compress(flat, vectors, start, z, o):  # pragma: no cover - compiled
-    """Fill z at o with the products of a spectrum and the functions from `start` on."""
-    start, o = max(start, 0), max(o, 0)
-    for m in range(RANK):
-        z[o + m] = np.float32(0.0)
-    for block in range(flat.size // 8):
-        i = 8 * block
-        r = start + RANK * i
-        y0, y1, y2, y3 = flat[i], flat[i + 1], flat[i + 2], flat[i + 3]
-        y4, y5, y6, y7 = flat[i + 4], flat[i + 5], flat[i + 6], flat[i + 7]
-        for m in range(RANK):
-            first = y0 * vectors[r + m] + y1 * vectors[r + 16 + m]
-            second = y2 * vectors[r + 32 + m] + y3 * vectors[r + 48 + m]
-            third = y4 * vectors[r + 64 + m] + y5 * vectors[r + 80 + m]
-            fourth = y6 * vectors[r + 96 + m] + y7 * vectors[r + 112 + m]
-            z[o + m] += (first + second) + (third + fourth)
-
-
-@njit(cache=True, nogil=True, fastmath=PAIRWISE)
-def compress_four(flat, row, vectors, start, z, o):  # pragma: no cover - compiled
-    """As `compress`, for four rows of `flat` from `row` on, which load the functions but once.
-
-    The products of the four stand side by side at o.
-    """
-    start, o, row = max(start, 0), max(o, 0), max(row, 0)
-    for m in range(4 * RANK):
-        z[o + m] = np.float32(0.0)
-    for block in range(flat.shape[1] // 4):
-        i = 4 * block
-        r = start + RANK * i
-        a0, a1, a2, a3 = flat[row, i], flat[row, i + 1], flat[row, i + 2], flat[row, i + 3]
-        b0, b1, b2, b3 = (
-            flat[row + 1, i],
-            flat[row + 1, i + 1],
-            flat[row + 1, i + 2],
-            flat[row + 1, i + 3],
-        )
-        c0, c1, c2, c3 = (
-            flat[row + 2, i],
-            flat[row + 2, i + 1],
-            flat[row + 2, i + 2],
-            flat[row + 2, i + 3],
-        )
-        d0, d1, d2, d3 = (
-            flat[row + 3, i],
-            flat[row + 3, i + 1],
-            flat[row + 3, i + 2],
-            flat[row + 3, i + 3],
-        )
-        for m in range(RANK):
-            v0, v1 = vectors[r + m], vectors[r + 16 + m]
-            v2, v3 = vectors[r + 32 + m], vectors[r + 48 + m]
-            z[o + m] += (a0 * v0 + a1 * v1) + (a2 * v2 + a3 * v3)
-            z[o + 16 + m] += (b0 * v0 + b1 * v1) + (b2 * v2 + b3 * v3)
-            z[o + 32 + m] += (c0 * v0 + c1 * v1) + (c2 * v2 + c3 * v3)
-            z[o + 48 + m] += (d0 * v0 + d1 * v1) + (d2 * v2 + d3 * v3)
 
 
 @njit(inline="always", fastmath=FAST_MATH)

@@ -81,7 +81,7 @@ def describe(s, peaks, shares, count, space, grid, level, facts, quality, out): 
     """
     velocity, _, step, reach = grid
     element, low, high, shape, slots, widths = facts
-    gain, ridge = space.gain, space.ridge
+    gain, ridge = space.first_gain, space.first_ridge
     top = peaks[0]
     v, b, sv, sb = top[VELOCITY], top[BROADENING], top[SIGMA_V], top[SIGMA_B]
     k, own = int(top[NODE]), element / 2.3548200450309493
@@ -191,14 +191,21 @@ def flat_squares(scaled, basis, out):  # pragma: no cover - compiled
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def weighted_squares(data, weight, basis, out, used):  # pragma: no cover - compiled
-    """Fill chi2 of the continuum alone, (term, channel) in `basis`, and the channels in use."""
+def weighted_squares(data, weight, basis, out, used, squared):  # pragma: no cover - compiled
+    """Fill chi2 of the continuum alone, (term, channel) in `basis`, and the channels in use.
+
+    `squared` receives the squares of the weights over the largest of each spectrum.
+    """
     terms = basis.shape[0]
     gram, right, rows = np.empty((terms, terms)), np.empty(terms), np.empty(basis.shape)
     y = np.empty(basis.shape[1])
     for s in range(data.shape[0]):
-        total, trace, count = 0.0, 0.0, 0
+        total, trace, count, unit = 0.0, 0.0, 0, 0.0
         for i in range(y.size):
+            unit = max(unit, float(weight[s, i]))
+        unit = 1.0 / unit if unit > 0.0 else 1.0
+        for i in range(y.size):
+            squared[s, i] = (weight[s, i] * unit) ** 2
             good = weight[s, i] > 0.0
             y[i] = data[s, i] * weight[s, i] if good else 0.0
             count += good
@@ -226,36 +233,32 @@ def weighted_squares(data, weight, basis, out, used):  # pragma: no cover - comp
 def read(spectra, quality, tables, grid, level, facts, space, out):  # pragma: no cover - compiled
     """Fill features and peaks of a batch.
 
-    `spectra` holds z, (spaxel, node * column), and for weights of their own the correlations and
-    the squares of the weights, else rows without entries; `quality`, (spaxel, 2), chi2 of the
-    continuum alone and the degrees of freedom.
+    `spectra` holds z, (spaxel, node * column), and for weights of their own the correlations, the
+    squares of the weights, and their sums with the profiles and the continuum, else rows without
+    entries; `quality`, (spaxel, 2), chi2 of the continuum alone and the degrees of freedom.
     """
-    projected, right, squared = spectra
+    projected, right, squared, sums, squares = spectra
     features, anchors = out
     nodes, columns = tables[0].shape[0], tables[0].shape[1]
-    s, z = np.empty(nodes, np.float32), np.empty((nodes, columns), np.float32)
-    c = np.zeros((nodes, columns), np.float32)
+    spaxels = projected.shape[0]
+    z = projected.reshape(spaxels, nodes, columns)
+    c = right.reshape(spaxels, right.shape[1] // columns, columns)
+    s, best = np.empty((spaxels, nodes), np.float32), np.zeros(spaxels, np.int64)
+    for i in range(spaxels):
+        best[i] = scores(z[i], s[i]) if np.isfinite(z[i].sum()) else -1
     peaks, shares, left = np.empty((PEAKS, FIELDS)), np.empty((PEAKS, columns)), np.empty(2)
-    for i in range(projected.shape[0]):
-        total = np.float32(0.0)
-        for k in range(nodes):
-            for j in range(columns):
-                z[k, j] = projected[i, k * columns + j]
-                total += z[k, j]
-                if right.shape[1] > 0:
-                    c[k, j] = right[i, k * columns + j]
+    for i in np.argsort(best):  # spectra that share a node's tables, one after another
         features[i] = np.nan
         anchors[i] = np.nan
-        if not np.isfinite(total) or not quality[i, 1] > 0.0:
+        if best[i] < 0 or not quality[i, 1] > 0.0:
             continue
-        best = scores(z, s)
         peaks[:] = 0.0
         shares[:] = 0.0
-        spectrum = z, c, squared[i]
-        count = find_peaks(spectrum, s, best, tables, grid, level, space, peaks, shares)
+        spectrum = z[i], c[i], squared[i], sums[i], squares[i]
+        count = find_peaks(spectrum, s[i], best[i], tables, grid, level, space, peaks, shares)
         left[0] = (quality[i, 0] - peaks[0, GAIN]) / quality[i, 1]
         left[1] = quality[i, 1]
-        describe(s, peaks, shares, count, space, grid, level, facts, left, features[i])
+        describe(s[i], peaks, shares, count, space, grid, level, facts, left, features[i])
         for n in range(PEAKS):
             own = n if n < count else 0
             for q in range(6):

@@ -219,10 +219,17 @@ def _strike_out(k, velocity, reach, left):  # pragma: no cover - compiled
 
 
 @njit(cache=True, nogil=True)
+def _keep(space):  # pragma: no cover - compiled
+    """Set the grid of the best peak so far aside."""
+    space.first_gain[:] = space.gain
+    space.first_ridge[:] = space.ridge
+
+
+@njit(cache=True, nogil=True)
 def find_peaks(spectrum, s, best, tables, grid, level, space, peaks, shares):  # pragma: no cover
-    """Fill the peaks of one spectrum, best first; `space` ends with the grid of the first."""
+    """Fill the peaks of one spectrum, best first; `space` keeps the grid of the first."""
     left = s.copy()
-    count, last, k = 0, 0, best
+    count, kept, k = 0, 0, best
     for n in range(PEAKS):
         if n > 0:
             k = _largest(left)
@@ -231,7 +238,9 @@ def find_peaks(spectrum, s, best, tables, grid, level, space, peaks, shares):  #
         _strike_out(k, grid[0], grid[3], left)
         if n == 0 or s[k] > s[best] - max(_MARGIN[0], _MARGIN[1] * s[best]):
             refine(k, spectrum, tables, grid, level, space, peaks[n], shares[n])
-            last = n
+            if n == 0 or peaks[n, GAIN] > peaks[kept, GAIN]:
+                kept = n
+                _keep(space)
         else:
             _glance(k, s, spectrum[0], grid, peaks[n], shares[n])
         peaks[n, COARSE] = s[k]
@@ -245,6 +254,7 @@ def find_peaks(spectrum, s, best, tables, grid, level, space, peaks, shares):  #
             peaks[0, q], peaks[first, q] = peaks[first, q], peaks[0, q]
         for j in range(shares.shape[1]):
             shares[0, j], shares[first, j] = shares[first, j], shares[0, j]
-    if last != first:  # leave the first peak's grid behind
+    if first != kept:  # a glance saw more than the grids hold
         refine(int(peaks[0, NODE]), spectrum, tables, grid, level, space, peaks[0], shares[0])
+        _keep(space)
     return count

@@ -96,7 +96,8 @@ def limit(theta, d, width, has_width, low, high, trial):  # pragma: no cover - c
     for p in range(theta.size):
         bound = p % 2
         broadening = theta[p - bound + 1] if has_width else 0.0
-        longest = STEP * math.hypot(width, GAUSSIAN_FWHM * broadening)
+        broad = GAUSSIAN_FWHM * broadening
+        longest = STEP * math.sqrt(width * width + broad * broad)
         value = theta[p] + max(-longest, min(longest, d[p]))
         trial[p] = max(low[bound], min(high[bound], value))
         whole = whole and trial[p] == theta[p] + d[p]

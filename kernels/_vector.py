@@ -51,6 +51,35 @@ def product(typing_context, a, i, b, j):
     return types.float32(a, types.intp, b, types.intp), generate
 
 
+@intrinsic
+def inner(typing_context, a, i, b, j, count):
+    """Sum of products of so many vectors from a[i] on with those from b[j] on; float32."""
+
+    def generate(context, builder, signature, arguments):
+        total = cgutils.alloca_once_value(builder, ir.Constant(_VECTOR, [0.0] * RANK))
+        with cgutils.for_range(builder, arguments[4]) as loop:
+            past = builder.mul(loop.index, ir.Constant(loop.index.type, RANK))
+            first, second = (
+                _load(
+                    builder,
+                    _pointer(
+                        context,
+                        builder,
+                        signature.args[n],
+                        arguments[n],
+                        builder.add(arguments[n + 1], past),
+                    ),
+                )
+                for n in (0, 2)
+            )
+            scaled = builder.fmul(first, second, flags=("contract",))
+            sum_ = builder.fadd(scaled, builder.load(total, typ=_VECTOR), flags=("contract",))
+            builder.store(sum_, total)
+        return _total(builder, builder.load(total, typ=_VECTOR))
+
+    return types.float32(a, types.intp, b, types.intp, types.intp), generate
+
+
 def _spread(builder: Any, value: Any) -> Any:
     """One number in every element."""
     zero = ir.Constant(ir.IntType(32), 0)
@@ -100,3 +129,51 @@ def mix(typing_context, out, o, i, factors, source, s):
         return context.get_dummy_value()
 
     return types.void(out, types.intp, types.intp, factors, source, types.intp), generate
+
+
+def _compression(rows: int) -> Any:
+    """Make the intrinsic that compresses so many spectra at once, which load functions but once.
+
+    Products of the spectra of `size` channels that stand one behind the other at flat[i], with the
+    functions from vectors[v] on, go to out[o] and behind it. Sums stay in registers throughout.
+    """
+    parts = 8 // rows  # sums that run side by side, or each addition would wait for the one before
+
+    def compress(typing_context, flat, i, size, vectors, v, out, o):
+        def generate(context, builder, signature, arguments):
+            data, first, count, table, start, target, place = arguments
+            kinds = signature.args
+            zero = ir.Constant(_VECTOR, [0.0] * RANK)
+            totals = [cgutils.alloca_once_value(builder, zero) for _ in range(8)]
+            turns = builder.udiv(count, ir.Constant(count.type, parts))
+            with cgutils.for_range(builder, turns) as loop:
+                at = builder.mul(loop.index, ir.Constant(count.type, parts))
+                for part in range(parts):
+                    channel = builder.add(at, ir.Constant(at.type, part))
+                    row = builder.add(start, builder.mul(channel, ir.Constant(at.type, RANK)))
+                    vector = _load(builder, _pointer(context, builder, kinds[3], table, row))
+                    for r in range(rows):
+                        below = builder.mul(count, ir.Constant(count.type, r))
+                        value = builder.add(first, builder.add(below, channel))
+                        source = context.make_array(kinds[0])(context, builder, data).data
+                        value = builder.load(builder.gep(source, [value]), typ=ir.FloatType())
+                        total = totals[r * parts + part]
+                        sum_ = _fused(builder, value, vector, builder.load(total, typ=_VECTOR))
+                        builder.store(sum_, total)
+            for r in range(rows):
+                sums = [builder.load(x, typ=_VECTOR) for x in totals[r * parts : (r + 1) * parts]]
+                while len(sums) > 1:
+                    sums = [builder.fadd(a, b) for a, b in zip(sums[::2], sums[1::2], strict=True)]
+                at = builder.add(place, ir.Constant(place.type, r * RANK))
+                pointer = _pointer(context, builder, kinds[5], target, at)
+                builder.store(sums[0], pointer, align=4)
+            return context.get_dummy_value()
+
+        whole = types.intp
+        return types.void(flat, whole, whole, vectors, whole, out, whole), generate
+
+    return intrinsic(compress)
+
+
+compress = _compression(1)
+compress_four = _compression(4)

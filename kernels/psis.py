@@ -98,7 +98,7 @@ def _quantiles(count: int, shape: Array, scale: Array) -> Array:
     log_survival = np.log1p(-(np.arange(count) + 0.5) / count)
     k = shape[:, None]
     small = np.abs(k) < 1e-8
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         growth = np.where(small, -log_survival, np.expm1(-k * log_survival) / k)
     return scale[:, None] * growth
 

@@ -17,7 +17,7 @@ Kinematic groups are scanned as one.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +29,25 @@ from .emission import Continuum, Emission, Shape, profiles, resolution_element
 
 Array = NDArray[np.float64]
 
-Listener = Callable[[slice, NDArray[np.float32], NDArray[np.float32]], None]
+Listener = Callable[[slice, Any, NDArray[np.float32]], None]
 
 _VELOCITY_STEP = 0.4  # of a line's full width
 _BROADENING_STEP = 2.3  # ratio of neighbouring nodes
 _BLOCK = 256  # spectra whose products are in memory at once
 _ROWS = 64  # a multiple of the rows that any BLAS takes together
+
+
+class Sums(NamedTuple):
+    """Weighted sums over the channels of some spectra, at all nodes.
+
+    `right`, shape (spaxel, node * column), is of the spectra with the columns; `pairs`, (spaxel,
+    node * entry), of the squared weights with F_i F_j (j <= i), then F_i P_d; `continuum`, (spaxel,
+    pair), with P_d P_e (e <= d).
+    """
+
+    right: NDArray[np.float32]
+    pairs: NDArray[np.float32]
+    continuum: NDArray[np.float32]
 
 
 class Seeds(NamedTuple):
@@ -260,7 +273,7 @@ class WeightedScan:
         weight : ndarray, shape (spaxel, channel)
             One over the standard deviation; zero leaves the channel out.
         listen : callable, optional
-            Handed the rows of each block, their correlations with the profiles, and z.
+            Handed the rows of each block, their `Sums`, and z.
 
         Returns
         -------
@@ -274,15 +287,13 @@ class WeightedScan:
             unit = np.where(unit > 0, unit, 1.0)
             products = self.sums(data[rows], weight[rows], unit)
             sizes = columns, self.scan.basis.shape[1]
-            z = np.zeros_like(products[0][:0] if listen is None else products[0])
+            z = np.zeros_like(products.right[:0] if listen is None else products.right)
             pick_weighted(products, sizes, grid, out[rows], z)
             if listen is not None:
-                listen(rows, products[0], z)
+                listen(rows, products, z)
         return Seeds(*np.ascontiguousarray(out.T))
 
-    def sums(
-        self, data: NDArray[np.floating], weight: NDArray[np.floating], unit: Array
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    def sums(self, data: NDArray[np.floating], weight: NDArray[np.floating], unit: Array) -> Sums:
         """Sum over the channels: spectra less their continuum and squared weights.
 
         Parameters
@@ -294,15 +305,13 @@ class WeightedScan:
 
         Returns
         -------
-        tuple of ndarray
-            Products of the spectra with the columns, shape (spaxel, node * column), of the squared
-            weights with `products` and with `squares`.
+        Sums
         """
         w = (weight / unit[:, None]).astype(np.float32)
         y = (np.where(weight > 0, data, 0.0) * weight).astype(np.float32) * w
         flattened = _without_continuum(y, w * w, self.scan.basis)
         flat = self.scan.profile.reshape(self.scan.profile.shape[0], -1)
-        return (
+        return Sums(
             _times(flattened, flat),
             _times(w * w, self.products),
             _times(w * w, self.squares),

@@ -26,7 +26,7 @@ from ._score_map import PEAKS
 from ._score_surface import make_space
 from .axis import GAUSSIAN_FWHM
 from .emission import Continuum, Emission
-from .scan import SharedScan
+from .scan import SharedScan, Sums
 from .score_tables import tabulate
 
 Array = NDArray[np.float64]
@@ -93,13 +93,13 @@ class ScoreMap:
         flat_squares(scaled, self.basis.T.copy(), squares)
         nothing = np.empty((len(scaled), 0), np.float32)
         used = np.full(len(scaled), scaled.shape[1])
-        return self._read((projected, nothing, nothing), squares, used)
+        return self._read((projected, nothing, nothing, nothing, nothing), squares, used)
 
     def read_weighted(
         self,
         data: NDArray[np.floating],
         weight: NDArray[np.floating],
-        products: tuple[NDArray[np.float32], NDArray[np.float32]],
+        products: tuple[Sums, NDArray[np.float32]],
     ) -> Reading:
         """Describe spectra whose channels weigh differently.
 
@@ -107,24 +107,27 @@ class ScoreMap:
         ----------
         data, weight : ndarray, shape (spaxel, channel)
             Spectra and one over the standard deviation, zero where a channel is left out.
-        products : (right, z), each of shape (spaxel, node * column)
-            Of `WeightedScan.products`.
+        products : (Sums, z)
+            As `WeightedScan.seeds` hands them to a listener.
         """
-        right, z = products
-        unit = weight.max(axis=1, keepdims=True)
-        squared = np.square(weight / np.where(unit > 0, unit, 1.0)).astype(np.float32)
+        sums, z = products
+        squared = np.zeros((len(data), self.tables[7].shape[2]), np.float32)
         squares, used = np.empty(len(data)), np.empty(len(data), np.int64)
-        weighted_squares(data, weight, self.basis.T.copy(), squares, used)
-        return self._read((z, right, squared), squares, used)
+        weighted_squares(data, weight, self.basis.T.copy(), squares, used, squared)
+        return self._read((z, sums.right, squared, sums.pairs, sums.continuum), squares, used)
 
     def _read(self, spectra: tuple, squares: Array, used: NDArray[np.integer]) -> Reading:
-        """Describe spectra of which all products are known."""
+        """Describe spectra of which all products are known.
+
+        `spectra` are float32 and C-contiguous, whatever they come from: the loops that read them
+        are compiled once for each layout, which takes longer than most batches.
+        """
         spaxels = len(squares)
         features = np.empty((spaxels, FEATURES), np.float32)
         anchors = np.empty((spaxels, PEAKS, 6))
         free = used - (self.basis.shape[1] + self.shared.lower.shape[1] + 2.0)
         read(
-            spectra,
+            tuple(np.require(values, np.float32, "C") for values in spectra),
             np.stack([squares, free], axis=1),
             self.tables,
             self.grid,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ._profiles import fill_columns
 from ._score_map import SPACING
-from ._score_surface import ACROSS, POINTS, ROWS, SINGULAR
+from ._score_surface import ACROSS, FOUR, POINTS, ROWS, RUN, SINGULAR
 from .axis import GAUSSIAN_FWHM
 from .emission import Emission
 from .scan import Scan, SharedScan
@@ -64,25 +64,33 @@ def tabulate(
         found = _combine(products, projected[own], exact, block)
         gram[k], norm = _norms(found, products)
         for j, (index, weight) in enumerate(found):
-            start.append(start[-1] + index.size)
-            sources.append(index)
-            weights.append((weight * norm[j]).astype(np.float32))
+            sources.append(_padded(index, FOUR))
+            weights.append(_padded((weight * norm[j]).astype(np.float32), FOUR))
+            start.append(start[-1] + len(sources[-1]))
         touching = np.einsum("mic,mjc->mij", profile[own], profile[own])
         meet[k] = _near(touching, _TOUCH) | (block[:, None] == block)
     combine = np.array(start, dtype=np.int64), np.concatenate(sources), np.concatenate(weights)
     return (
         shared.lower.astype(np.float32),
-        neighbour,
+        _padded(neighbour, FOUR, axis=1),
         combine,
         gram,
         _factors(gram),
         lattice,
         level == 0,
-        profile,
+        _padded(profile, RUN, axis=2),
         _support(profile),
-        np.ascontiguousarray(scan.basis.T, dtype=np.float32),
         meet,
+        scan.basis.shape[1],
+        neighbour.shape[1],
     )
+
+
+def _padded(values: NDArray, multiple: int, *, axis: int = 0) -> NDArray:
+    """Lengthen an axis to a multiple, with zeros."""
+    rest = [(0, 0)] * values.ndim
+    rest[axis] = 0, -values.shape[axis] % multiple
+    return np.ascontiguousarray(np.pad(values, rest))
 
 
 def _lattice(scan: Scan, broadenings: Array, level: NDArray[np.integer]) -> Array:
@@ -185,8 +193,10 @@ def _factors(gram: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _support(profile: NDArray[np.float32]) -> NDArray[np.int64]:
-    """First channel of every profile and the one after its last, shape (node, column, 2)."""
+    """First channel of every profile and the number of runs to its last, (node, column, 2)."""
     there = np.abs(profile) > _NOTHING
     first = there.argmax(axis=2)
     last = profile.shape[2] - there[:, :, ::-1].argmax(axis=2)
-    return np.stack([first, last], axis=2) * np.any(there, axis=2, keepdims=True)
+    runs = -(-(last - first) // RUN) * np.any(there, axis=2)
+    end = -(-profile.shape[2] // RUN) * RUN
+    return np.stack([np.minimum(first, end - RUN * runs), runs], axis=2)

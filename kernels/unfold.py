@@ -80,6 +80,8 @@ class Unfolded:
         Of the penalty; zero where there is none.
     sigma : ndarray, shape (energy,), or None
         Standard deviation of ln flux, where the method has one.
+    freedom : float
+        Parameters the fit follows, as of `refold.Refold`; zero where the method does not tell.
     """
 
     flux: Array
@@ -88,6 +90,7 @@ class Unfolded:
     converged: bool = True
     strength: float = 0.0
     sigma: Array | None = None
+    freedom: float = 0.0
 
 
 def condition_number(problem: Problem) -> float:

@@ -11,7 +11,9 @@ variance 1 / lambda, so that lambda can be chosen by the evidence (MacKay 1992, 
 
     ln Z(lambda) = -F + r/2 ln lambda - 1/2 ln det H + const,
 
-and the diagonal of the inverse of H is the variance of ln flux, if the prior is true.
+and the diagonal of the inverse of H is the variance of ln flux, if the prior is true. Of the n
+parameters the data determine n - lambda tr(H^-1 D^T D), MacKay's gamma but for the two that the
+penalty leaves free.
 """
 
 from typing import NamedTuple
@@ -147,6 +149,7 @@ class _Scoring:
             fit.converged,
             strength,
             np.sqrt(np.diag(inverse)),
+            fit.eta.size - strength * float(np.vdot(inverse, self.bend)),
         )
 
 

@@ -10,6 +10,9 @@ Atmospheric Sounding, eq. 5.8, with the Poisson information in place of the Gaus
 
     B = A diag(x) Phi,  g = B^T (n / m - 1) - z,  H = 1 + B^T diag(1 / m) B,  z <- z + H^-1 g.
 
+Of the z as many follow the counts as the trace of the influence matrix B H^-1 B^T diag(1 / m),
+which is that of 1 - H^-1.
+
 The level c gives as many counts as were observed. H^-1 is the covariance of z, and Phi H^-1 Phi^T
 that of ln x, as far as the prior is Gaussian. A batch is solved at once, a fixed number of steps.
 """
@@ -64,6 +67,12 @@ class PriorFit:
     log_flux: Array
     level: Array
     covariance: Array
+
+    @property
+    def freedom(self) -> Array:
+        """Parameters that follow the counts, tr(1 - H^-1), shape (...)."""
+        components = self.covariance.shape[-1]
+        return components - np.trace(self.covariance, axis1=-2, axis2=-1)
 
     def sigma(self, prior: SpectralPrior) -> Array:
         """Give the standard deviation of ln x, shape (..., energy)."""

@@ -23,7 +23,7 @@ The compiled loop releases the interpreter's lock and treats each spectrum alone
 neither on threads nor on neighbours.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntFlag
 from typing import NamedTuple
 
@@ -96,6 +96,10 @@ class Fit:
     dof: NDArray[np.int64]  # (spaxel,)
     evaluations: NDArray[np.int64]  # (spaxel,)
     outcome: NDArray[np.int64]  # (spaxel,), bits of Outcome
+
+    def part(self, rows: NDArray[np.integer]) -> "Fit":
+        """Copy some spaxels."""
+        return Fit(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 def fit(

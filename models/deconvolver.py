@@ -26,18 +26,22 @@ class Deconvolved:
         Its standard deviation: 68 % of truths lie within one of it, 95 % within two.
     in_range : ndarray of bool, shape (observation,)
         Whether the observation is like those the method is known to hold for.
+    freedom : ndarray, shape (observation,)
+        By how much the Cash statistic of the refolded spectrum is expected to be lower than that of
+        the true one: the parameters that follow the counts.
     """
 
     log_flux: Array
     log_flux_sigma: Array
     in_range: NDArray[np.bool_]
+    freedom: Array
 
     def __post_init__(self) -> None:
         """Refuse shapes that disagree."""
         shape = self.log_flux.shape
-        if self.log_flux_sigma.shape != shape or self.in_range.shape != shape[:1]:
-            found = self.log_flux_sigma.shape, self.in_range.shape
-            raise ValueError(f"log_flux has shape {shape}, sigma and in_range {found}")
+        found = self.log_flux_sigma.shape, self.in_range.shape, self.freedom.shape
+        if found != (shape, shape[:1], shape[:1]):
+            raise ValueError(f"log_flux has shape {shape}; sigma, in_range and freedom {found}")
 
     def __len__(self) -> int:
         """Count the observations."""

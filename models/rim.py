@@ -5,6 +5,7 @@ prior, from which the network of ``rim.onnx`` starts; the network, which gives l
 and for bright spectra `kernels.consistency`, which widens the bands of what it has to change much.
 Sigma is multiplied by a temperature that depends on
 the counts, found on simulations of their own, so that 68 % and 95 % bands hold as many truths.
+The freedom of the result is a share, found on the same simulations, of that of the first fit.
 
 How it was trained and where it holds is on its card, ``rim.json``.
 """
@@ -94,6 +95,7 @@ class Rim:
                 raise ValueError(f"{name} has shape {array.shape}, the network takes {shape}")
         log_flux = np.full((rows, _ENERGY), np.nan)
         sigma, in_range = np.full((rows, _ENERGY), np.nan), np.zeros(rows, dtype=np.bool_)
+        freedom = np.full(rows, np.nan)
         for row in range(rows):
             single = tuple(
                 np.ascontiguousarray(array[row], np.float32)
@@ -101,14 +103,14 @@ class Rim:
             )
             if _usable(*single):
                 given = counts[row], response[row], background[row]
-                log_flux[row], sigma[row] = self._one(single, *given)
+                log_flux[row], sigma[row], freedom[row] = self._one(single, *given)
                 in_range[row] = self._calibration.holds(*given)
-        return Deconvolved(log_flux, sigma, in_range)
+        return Deconvolved(log_flux, sigma, in_range, freedom)
 
     def _one(
         self, single: tuple[Single, ...], counts: Array, response: Array, background: Array
-    ) -> tuple[Array, Array]:
-        """Deconvolve one observation; give ln flux and its standard deviation."""
+    ) -> tuple[Array, Array, float]:
+        """Deconvolve one observation; give ln flux, its standard deviation and its freedom."""
         rows = tuple(array[None] for array in single)
         start = fit_prior(self.prior, *rows, steps=self._steps)
         feed = (*rows, start.log_flux, start.covariance)
@@ -116,13 +118,14 @@ class Rim:
         found = self._session.run(None, dict(zip(names, feed, strict=True)))
         log_flux, log_sigma = (np.asarray(one, np.float64)[0] for one in found)
         total = float(counts.sum())
-        sigma = np.exp(log_sigma) * self._calibration.temperature(total)
+        sigma = np.exp(log_sigma)
         if total >= self._calibration.bright:
             matrix, known = np.asarray(response, np.float64), np.asarray(background, np.float64)
             data = np.asarray(counts, np.float64)
             log_flux, widened = consistent(matrix, data, known, log_flux, sigma)
             sigma = sigma * widened
-        return log_flux, sigma
+        freedom = float(start.freedom[0]) * self._calibration.freedom(total)
+        return log_flux, sigma * self._calibration.temperature(total), freedom
 
 
 class Calibration:
@@ -142,6 +145,7 @@ class Calibration:
         try:
             self._log_counts = np.asarray(card.calibration["log10_counts"], np.float64)
             self._temperature = np.asarray(card.calibration["temperature"], np.float64)
+            self._freedom = np.asarray(card.calibration["freedom"], np.float64)
             self.bright = float(card.calibration["consistent_above_counts"])
             self._counts = tuple(float(one) for one in card.holds["counts"])
             self._share = float(card.holds["background_share"])
@@ -150,8 +154,15 @@ class Calibration:
 
     def temperature(self, counts: float) -> float:
         """Give what sigma is multiplied with at so many counts."""
-        at = np.log10(max(counts, 1.0))
-        return float(np.interp(at, self._log_counts, self._temperature))
+        return self._at(counts, self._temperature)
+
+    def freedom(self, counts: float) -> float:
+        """Give the share of the first fit's freedom that the result has at so many counts."""
+        return self._at(counts, self._freedom)
+
+    def _at(self, counts: float, values: Array) -> float:
+        """Interpolate in the logarithm of the counts."""
+        return float(np.interp(np.log10(max(counts, 1.0)), self._log_counts, values))
 
     def holds(self, counts: Array, response: Array, background: Array) -> bool:
         """Whether an observation is like those trained and tested on."""

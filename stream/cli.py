@@ -85,11 +85,12 @@ def _simulate(arguments: argparse.Namespace) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     """Simulate a little, fit it, draw it and hold it against its truth."""
     if arguments.kind == "xray":
+        from ..tools.compare_xray import fits
         from ..tools.compare_xray import report as compare_xray
         from ..tools.simulate_xray import simulate_demo as simulate_xray
         from .demo import demo_xray
 
-        return demo_xray(arguments, simulate=simulate_xray, compare=compare_xray)
+        return demo_xray(arguments, simulate=simulate_xray, compare=compare_xray, hold=fits)
     from ..tools.compare import report
     from ..tools.simulate_cube import simulate_demo
     from .demo import demo

@@ -3,11 +3,13 @@
 import argparse
 import json
 import sys
-from contextlib import AbstractContextManager, closing
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 from ..io.errors import InputError
+from ..io.manifest import RunManifest
 from ..io.ogip_links import Links
 from ..io.records import Area
 from ..io.results import line_names
@@ -193,16 +195,30 @@ def report(outcome: Outcome, folder: Path) -> int:
             BATCHES_FAILED,
         )
     if RunDirectory(folder).stage() == "xray":
-        for reason in refusals(folder):
+        said = refusals(folder)
+        for reason in said:
             _say(f"no spectrum: {reason}", DONE)
+        if RunManifest.read(RunDirectory(folder).manifest).later:
+            for reason in refusals(folder, "fit", said):
+                _say(f"not fitted: {reason}", DONE)
         return _say(f"done; spectra as FITS with: stream-fit maps {folder} -o DIR", DONE)
     return _say(f"done; maps with: stream-fit maps {folder} -o DIR", DONE)
 
 
-def refusals(folder: Path) -> list[str]:
-    """Say of some observations without a spectrum why, and of how many more."""
-    table = read_table(RunDirectory(folder).table("xray"), ["reason"])
-    reasons = [reason for reason in table["reason"].to_pylist() if reason]
+def refusals(folder: Path, stage: str = "deconvolve", known: Sequence[str] = ()) -> list[str]:
+    """Say of some rows of a stage without a result why, and of how many more.
+
+    Parameters
+    ----------
+    folder : Path
+        The run directory.
+    stage : str
+        Of the table.
+    known : sequence of str
+        Reasons that were said before.
+    """
+    table = read_table(folder / stage, ["reason"])
+    reasons = [reason for reason in table["reason"].to_pylist() if reason and reason not in known]
     more = len(reasons) - _NAMED
     return reasons[:_NAMED] + ([f"{more} more, see the column reason"] if more > 0 else [])
 
@@ -214,7 +230,13 @@ def describe_status(found: dict[str, Any], folder: Path) -> str:
     total = found["spaxels_total"]
     share = f"{100 * done / total:.1f} %" if total else ""
     rows = found.get("rows", "spaxels")
-    first = f"{folder}: {found['state']}, {done} of {total} {rows} ({share})"
+    stages = found.get("stages", [])
+    which = (
+        f"stage {found['stage']} ({stages.index(found['stage']) + 1} of {len(stages)}), "
+        if len(stages) > 1
+        else ""
+    )
+    first = f"{folder}: {found['state']}, {which}{done} of {total} {rows} ({share})"
     if found["rate_now"]:
         first += f", {found['rate_now']:.0f} spectra/s"
     if found["eta_s"] is not None:
@@ -265,20 +287,27 @@ def _manners(arguments: argparse.Namespace, folder: Path) -> Manners:
 
 def _show_plan(config: RunConfig) -> int:
     """Print the configuration and, as comments, the plan; nothing is written."""
-    with closing(open_stage(config)) as stage:
-        job = prepare(stage, config.engine, Manners())
-        metadata = stage.recipe.schema.metadata or {}
     print(config.to_toml(), end="")
+    with ExitStack() as held:
+        stage: Stage | None = held.enter_context(closing(open_stage(config)))
+        while stage is not None:
+            _print_plan(stage, config)
+            then = stage.then
+            stage = None if then is None else held.enter_context(closing(then(Path())))
+    return DONE
+
+
+def _print_plan(stage: Stage, config: RunConfig) -> None:
+    """Print the plan of one stage."""
+    job = prepare(stage, config.engine, Manners())
     print(f"\n# {job.plan.spaxels} {stage.rows} in {job.plan.batches} batches of {job.plan.batch}")
     print(
         f"# {job.budget.threads} threads on {stage.provider}, {job.budget.depth} batches waiting, "
         f"about {format_bytes(job.budget.peak)} of {format_bytes(config.engine.memory)}"
     )
-    for name, text in metadata.items():
-        if name.decode() == ENERGY_EDGES:
-            continue
-        print(f"# {name.decode()}: {text.decode()}")
-    return DONE
+    for name, text in (stage.recipe.schema.metadata or {}).items():
+        if name.decode() != ENERGY_EDGES:
+            print(f"# {name.decode()}: {text.decode()}")
 
 
 def _flags(arguments: argparse.Namespace) -> dict[str, str]:

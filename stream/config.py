@@ -16,7 +16,11 @@ from .options import OPTIONS
 
 # Of the engine, only the seed changes the table.
 _TABLE_KEYS = ("seed",)
-_FILES = ("optical.mask", "xray.arf", "xray.rmf", "xray.background")
+_XSPEC = (
+    "XSPEC: norm of a plasma 1e-14 / (4 pi D_A^2 (1+z)^2) int n_e n_H dV [cm-5], of a power law "
+    "photons/cm2/s/keV at 1 keV; nH in 1e22 cm-2"
+)
+_FILES = ("optical.mask", "xray.arf", "xray.rmf", "xray.background", "xray.plasma")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class OpticalConfig:
     ratios : tuple of (numerator, denominator, value) or None
         Fixed flux ratios; empty: all free; None: the defaults.
     continuum_degree : int
+    components : int or "auto"
+        Kinematic components of all lines; "auto": none, one or two, by their evidence.
     noise : {"auto", "variance", "band", "imaginary", "residual"}
     no_mdn : bool
         Leave out the mixture density network.
@@ -65,6 +71,8 @@ class OpticalConfig:
         Factor on the standard deviations of the network's density, for `mdn` alone.
     positive : bool
         Posterior amplitudes are not negative.
+    refine : bool
+        Sample again, nested, what importance sampling does not settle.
     region : Area or None
         None: the whole cube.
     mask : str or None
@@ -84,12 +92,14 @@ class OpticalConfig:
     groups: tuple[tuple[str, ...], ...] = ()
     ratios: tuple[tuple[str, str, float], ...] | None = None
     continuum_degree: int = 1
+    components: int | str = 1
     noise: str = "auto"
     no_mdn: bool = False
     bayes: bool = False
     prior: str | None = None
     prior_width: float = 10.0
     positive: bool = False
+    refine: bool = False
     region: Area | None = None
     mask: str | None = None
     bin: int = 1
@@ -97,7 +107,7 @@ class OpticalConfig:
 
 @dataclass(frozen=True, slots=True)
 class XrayConfig:
-    """How X-ray observations are read and deconvolved.
+    """How X-ray observations are read, deconvolved and fitted.
 
     Parameters
     ----------
@@ -105,12 +115,45 @@ class XrayConfig:
     arf, rmf, background : str or None
         Absolute path of the file for all observations, "none" for none; None: as their headers
         say.
+    no_fit : bool
+        Deconvolve only.
+    model : str
+        Key of `kernels.xray_model.MODELS`.
+    stack_by : str
+        "obs", "group" (by target), or the absolute path of a table.
+    redshift : float or None
+        Of sources the table does not name; None: 0.
+    nh : float or None
+        Galactic column [1e22 cm-2]; None: free.
+    plasma : str
+        "shipped", or the absolute path of a table model.
+    bayes : bool
+        Sample posteriors.
+    prior : {"mdn", "flat"} or None
+        None without `bayes`.
+    prior_width : float
+        Factor on the standard deviations of the network's density.
+    against : str or None
+        Another model whose evidence is compared.
+    refine : bool
+        Nested sampling of rows whose importance weights fail.
     """
 
     method: str = "rim"
     arf: str | None = None
     rmf: str | None = None
     background: str | None = None
+    no_fit: bool = False
+    model: str = "apec1"
+    stack_by: str = "obs"
+    redshift: float | None = None
+    nh: float | None = None
+    plasma: str = "shipped"
+    bayes: bool = False
+    prior: str | None = None
+    prior_width: float = 10.0
+    against: str | None = None
+    refine: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +194,8 @@ class RunConfig:
             run["more"] = list(self.more)
         if self.stage == "optical":
             run["velocity_convention"] = "optical, c dlambda / lambda0"
+        if self.stage == "xray":
+            run["conventions"] = _XSPEC
         table: dict[str, dict[str, Any]] = {"run": run, "engine": {}, self.stage: {}}
         for option in OPTIONS:
             if option.section not in table:
@@ -174,6 +219,11 @@ class RunConfig:
         # Files are known by their content, which the input's identity holds.
         for name in _FILES:
             chosen.pop(name, None)
+        if self.stage == "xray":
+            if self.xray.plasma == "shipped":
+                chosen["xray.plasma"] = "shipped"
+            if self.xray.stack_by not in ("obs", "group"):
+                chosen["xray.stack_by"] = "a table"
         return chosen
 
     def digest(self) -> str:

@@ -104,6 +104,8 @@ def dashboard(
 def _state(snapshot: Snapshot) -> Text:
     style = {"done": "green", "failed": "bold red", "interrupted": "yellow"}
     words = f"{snapshot.state}: {snapshot.message}" if snapshot.message else snapshot.state
+    if len(snapshot.stages) > 1:
+        words = f"{snapshot.stage}, {words}"
     return Text(words, style.get(snapshot.state, "cyan"))
 
 

@@ -2,15 +2,19 @@
 
 What simulates and what compares are tools, which nothing here may import: the command hands them
 in. The folder ends up with what was simulated and its truth, the run directory ``run``, the folder
-``maps`` (of ``demo xray``: ``spectra``) and the picture ``demo.png``.
+``maps`` (of ``demo xray``: ``spectra``, and ``sources.csv`` with their redshifts) and the picture
+``demo.png``.
 """
 
 import argparse
+import csv
+import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from rich.console import Console, RenderableType
 
 from ..io.errors import StorageError
@@ -28,6 +32,9 @@ Simulate = Callable[[Path], Path]
 
 Compare = Callable[[Path, Path, Path], RenderableType]
 """Holds a run against a truth, draws both to a PNG; gives what is to be printed."""
+
+Hold = Callable[[Path, Path], Sequence[RenderableType]]
+"""Holds the fits of a run against a truth; gives what is to be printed."""
 
 _FOLDER = Path("stream-fit-demo")
 
@@ -70,7 +77,12 @@ def demo(arguments: argparse.Namespace, *, simulate: Simulate, compare: Compare)
 
 
 def demo_xray(
-    arguments: argparse.Namespace, *, simulate: Simulate, compare: Compare, method: str = "rim"
+    arguments: argparse.Namespace,
+    *,
+    simulate: Simulate,
+    compare: Compare,
+    hold: Hold,
+    method: str = "rim",
 ) -> int:
     """Run the demo of X-ray spectra.
 
@@ -78,8 +90,12 @@ def demo_xray(
     ----------
     arguments, simulate, compare
         As of `demo`.
+    hold : callable
+        Holds the fits of a run against a truth.
     method : str
         That deconvolves.
+
+    Plasmas are fitted to all observations, a power law in a run of its own to those that are one.
 
     Returns
     -------
@@ -97,17 +113,47 @@ def demo_xray(
     _say("simulating X-ray observations as a telescope like Chandra would make them")
     truth = simulate(folder / "observations")
     first, *more = (str(path.resolve()) for path in sorted(truth.parent.glob("obs*.pi")))
-    config = RunConfig("xray", first, xray=XrayConfig(method=method), more=tuple(more))
-    outcome = _run(config, run, arguments)
+    chosen = XrayConfig(method=method, stack_by=str(_sources(truth, folder / "sources.csv")))
+    outcome = _run(RunConfig("xray", first, xray=chosen, more=tuple(more)), run, arguments)
     if outcome.state != "done":
         return report(outcome, run)
     _say(str(write_spectra(run, folder / "spectra")))
     Console().print(compare(run, truth, folder / "demo.png"))
+    power = folder / "run-powerlaw"
+    config = _power_laws(truth, method)
+    if config is not None and (outcome := _run(config, power, arguments)).state != "done":
+        return report(outcome, power)
+    Console().print(*(hold(power, truth) if config is not None else ()))
     _say(
         f"{folder / 'demo.png'}: four spectra beside their truth; all of it took "
         f"{duration(time.monotonic() - begun)}"
     )
     return report(outcome, run)
+
+
+def _power_laws(truth: Path, method: str) -> RunConfig | None:
+    """Give the run of the observations that are power laws; None where there are none."""
+    columns = pq.read_table(truth, columns=["obs", "model"]).to_pydict()
+    names = [
+        str((truth.parent / obs).resolve())
+        for obs, model in zip(*columns.values(), strict=True)
+        if model == "powerlaw"
+    ]
+    if not names:
+        return None
+    chosen = XrayConfig(method=method, model="powerlaw")
+    return RunConfig("xray", names[0], xray=chosen, more=tuple(names[1:]))
+
+
+def _sources(truth: Path, path: Path) -> Path:
+    """Write the table that gives each observation its redshift, as a user would."""
+    columns = pq.read_table(truth, columns=["obs", "redshift"]).to_pydict()
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("obs", "group", "redshift"))
+        for obs, redshift in zip(*columns.values(), strict=True):
+            rows.writerow((obs, obs, "" if math.isnan(redshift) else f"{redshift:.6f}"))
+    return path.resolve()
 
 
 def _make(folder: Path) -> Path:

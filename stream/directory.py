@@ -11,8 +11,8 @@ from ..io.manifest import RunManifest, changes
 from .config import RunConfig
 from .eventlog import EventLog, is_held
 
-TABLES = {"optical": "fit", "xray": "deconvolve"}
-"""Folder of the table that a run of each stage fills."""
+TABLES = {"optical": ("fit",), "xray": ("deconvolve", "fit")}
+"""Folders of the tables that a run of each kind fills, in their order."""
 
 _NAMED = 4  # changed files that a message names
 
@@ -34,8 +34,8 @@ class RunDirectory:
         self.progress = path / "progress.json"
 
     def table(self, stage: str) -> Path:
-        """Give the folder of the parts that a stage fills."""
-        return self.path / TABLES[stage]
+        """Give the folder of the parts that a run of a kind fills first."""
+        return self.path / TABLES[stage][0]
 
     def require(self) -> None:
         """Refuse what is not a run.
@@ -109,7 +109,8 @@ class RunDirectory:
             raise refused(self.path, error) from error
         if overwrite:
             log.clear()
-            parts = [part for name in TABLES.values() for part in self._parts_of(name)]
+            folders = {name for names in TABLES.values() for name in names}
+            parts = [part for name in folders for part in self._parts_of(name)]
             for path in (self.manifest, self.progress, self.config, *parts):
                 path.unlink(missing_ok=True)
         return log
@@ -184,7 +185,9 @@ def check_same_input(fingerprint: dict[str, Any], manifest: RunManifest) -> None
         )
 
 
-def check_same_table(metadata: dict[str, str], manifest: RunManifest) -> None:
+def check_same_table(
+    metadata: dict[str, str], began: dict[str, str], manifest: RunManifest
+) -> None:
     """Refuse to go on with rows that would mean something else: other weights of a network, say.
 
     Raises
@@ -192,7 +195,7 @@ def check_same_table(metadata: dict[str, str], manifest: RunManifest) -> None:
     ChangedInputError
         Naming what changed.
     """
-    changed = changes(manifest.table, metadata)
+    changed = changes(began, metadata)
     if changed:
         raise ChangedInputError(
             f"{manifest.input}: the table would change: {'; '.join(changed)}; use the installation "

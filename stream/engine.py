@@ -104,9 +104,11 @@ def _note_reasons(rows: pa.RecordBatch, log: EventLog) -> None:
     """Put into the log which rows have no data, where the table says why."""
     if "reason" not in rows.schema.names:
         return
-    for name, reason in zip(rows["obs"].to_pylist(), rows["reason"].to_pylist(), strict=True):
+    kind = "obs" if "obs" in rows.schema.names else "group"
+    event = "observation_refused" if kind == "obs" else "source_refused"
+    for name, reason in zip(rows[kind].to_pylist(), rows["reason"].to_pylist(), strict=True):
         if reason:
-            log.event("observation_refused", level="warning", obs=name, reason=reason)
+            log.event(event, level="warning", reason=reason, **{kind: name})
 
 
 def _note_failure(result: Result, log: EventLog) -> str:

@@ -120,6 +120,11 @@ def explore(asked: Asked, say: Callable[[str], None]) -> None:
     table = RunTable(asked.run)
     whole = read_run_toml(RunDirectory(asked.run).config)
     config = whole.optical
+    if config.components != 1 or len(config.groups) > 1:
+        raise InputError(
+            f"{asked.run}: explore samples one velocity and broadening, and this run has several; "
+            "use one without --components and groups of --tie"
+        )
     x, y = asked.region.positions()
     for place in zip(x.tolist(), y.tolist(), strict=True):
         check_place(table, *place)
@@ -169,7 +174,7 @@ def _sample(
     check_same_input(source.fingerprint(), table.manifest)
     recipe = OpticalRecipe(source.header, config)
     engine = recipe.fitter.engine if isinstance(recipe.fitter, ReducedFitter) else None
-    watched = WatchedRows(recipe.model, source.header.name, source.header.unit, engine, config)
+    watched = WatchedRows(recipe.model, source.header.unit, engine, config)
     recipe.posterior = watched
     row = recipe.fit(source.read(source.keys()[0])).to_pylist()[0]
     if watched.spectrum is None or watched.fit is None or not (watched.spectrum.weight > 0).any():

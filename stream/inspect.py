@@ -14,14 +14,15 @@ import numpy as np
 from ..io.errors import InputError
 from ..io.mask import read_mask
 from ..io.records import Area
-from ..io.results import STATUS_TEXT, FitStatus, line_names
+from ..io.results import STATUS_TEXT, FitStatus, kinematic_suffix, line_names
 from ..io.source import CubeSource, open_cube
 from .columns import UNTRUSTED, RunTable
 from .config import RunConfig
 from .directory import RunDirectory, check_same_input
+from .explained import Explained
 from .labels import line_label, quantity_label, scale_exponent, unit_text, with_error
 from .layers import read_run_toml
-from .optical import Explained, OpticalRecipe
+from .optical import OpticalRecipe
 from .spectrum import Locator, Spectrum, draw_spectrum
 
 FINEST = 150
@@ -118,14 +119,17 @@ def describe(row: Row, table: RunTable, *, fitted: bool) -> Numbers:
 
 def _fluxes(row: Row, table: RunTable) -> Numbers:
     """Write the fluxes under their unit, each with its error and how significant it is."""
-    names = {line: f"{line}_flux" for line in line_names(table.schema)}
+    names = {line_label(line): f"{line}_flux" for line in line_names(table.schema)}
+    for k in range(2, (row.get("components") or 1) + 1):
+        names |= {f"{line} {k}": f"{name}_c{k}" for line, name in list(names.items())
+                  if "_c" not in name}  # fmt: skip
     exponent = scale_exponent([row[name] for name in names.values()])
     numbers: Numbers = [("", ""), ("flux", _unit(table, next(iter(names.values())), exponent))]
     for line, name in names.items():
         value, error = row[name], row[f"{name}_err"]
         text = with_error(value / 10.0**exponent, error / 10.0**exponent)
         sigmas = f"   {value / error:.1f} σ" if np.isfinite(value) and error > 0 else ""
-        numbers.append((line_label(line), text + sigmas))
+        numbers.append((line, text + sigmas))
     return numbers
 
 
@@ -215,16 +219,21 @@ def _explain(
         around = chosen.prior == "neighbours"
         source = CubeSource(reader, region=spaxels, mask=mask, bin=side, around=around)
         check_same_input(source.fingerprint(), table.manifest)
-        recipe = OpticalRecipe(source.header, chosen)
+        recipe = OpticalRecipe(source.header, chosen, seed=config.engine.seed)
         return recipe.explain(source.read(source.keys()[0])), recipe, source.header.unit
 
 
 def _spectrum(explained: Explained, recipe: OpticalRecipe, row: Row, unit: str) -> Spectrum:
     """Mark each line where its group's velocity puts it."""
-    emission = recipe.model.emission
-    groups = ("", *(f"_g{group}" for group in range(2, emission.groups + 1)))
-    velocity = np.array([[row[f"velocity{group}"] for group in groups]])
-    centres = emission.centres(np.nan_to_num(velocity))[0]
+    model = recipe.full
+    emission, lines = model.emission, len(model.emission.names) // model.components
+    columns = [f"velocity{kinematic_suffix(k, model.groups)}" for k in range(emission.groups)]
+    centres = emission.centres(np.array([[row[column] for column in columns]], dtype=float))[0]
+    if not np.isfinite(centres).any():
+        centres = emission.centres(np.zeros((1, len(columns))))[0]
+    names = [line_label(name) for name in emission.names[:lines]]
+    labels = [f"{name} {k}" if k > 1 else name for k in range(1, model.components + 1)
+              for name in names]  # fmt: skip
     known = bool(np.isfinite(explained.coordinate).all())
     return Spectrum(
         coordinate=explained.coordinate if known else np.arange(float(explained.data.size)),
@@ -235,9 +244,9 @@ def _spectrum(explained: Explained, recipe: OpticalRecipe, row: Row, unit: str) 
         noise=explained.noise,
         unit=unit,
         marks=tuple(
-            (line_label(name), float(centre))
-            for name, centre in zip(emission.names, centres, strict=True)
-            if known
+            (label, float(centre))
+            for label, centre in zip(labels, centres, strict=True)
+            if known and np.isfinite(centre)
         ),
     )
 

@@ -11,6 +11,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,14 @@ from ..io.errors import InputError
 from .config import EngineConfig, OpticalConfig, RunConfig, XrayConfig
 from .options import OPTIONS, Option
 
-_BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}
 _SECTIONS = ("engine", "optical", "xray")
+_BY_NAME: Mapping[tuple[str, str], Option] = {
+    (option.section, option.name): option for option in OPTIONS
+}
+_NAMES = frozenset(option.name for option in OPTIONS)
+
+Key = tuple[str, str]
+"""Section and name of an option; `redshift` is one of both sciences."""
 
 
 def build_config(
@@ -55,28 +62,27 @@ def build_config(
     InputError
         If a key is unknown or a value is not what its option takes.
     """
-    values: dict[str, Any] = {}
+    values: dict[Key, Any] = {}
     lines: dict[str, float] = {}
     ratios: dict[str, Any] = {}
+    laid = _Laid(stage, values, lines, ratios)
     for file in files:
-        _take(_read_toml(file), str(file), values, lines, ratios)
+        _take(_read_toml(file), str(file), laid)
     for text in sets:
-        _take(_set_table(text), f"--set {text}", values, lines, ratios)
+        _take(_set_table(text), f"--set {text}", laid)
     if tie is not None:
         table = _read_toml(tie)
         for key in table.keys() - {"groups", "ratios"}:
             raise InputError(f"{tie}: --tie takes groups and [ratios], not {key}; move it to -c")
-        _take(table, str(tie), values, lines, ratios)
+        _take(table, str(tie), laid)
     for name, text in (flags or {}).items():
-        values[name] = parse_flag(name, text)
+        option = _option(name, stage)
+        values[option.section, name] = parse_flag(name, text, stage)
     if ratios:
-        values["ratios"] = _parse(_BY_NAME["ratios"], ratios, "[ratios]")
-    by_section = {
-        section: {
-            name: value for name, value in values.items() if _BY_NAME[name].section == section
-        }
-        for section in _SECTIONS
-    }
+        values["optical", "ratios"] = _parse(_BY_NAME["optical", "ratios"], ratios, "[ratios]")
+    by_section: dict[str, dict[str, Any]] = {section: {} for section in _SECTIONS}
+    for (section, name), value in values.items():
+        by_section[section][name] = value
     return RunConfig(
         stage=stage,
         input=_absolute(path),
@@ -84,20 +90,74 @@ def build_config(
         optical=_with_prior(
             OpticalConfig(**by_section["optical"], custom_lines=tuple(lines.items()))
         ),
-        xray=XrayConfig(**by_section["xray"]),
+        xray=_with_evidence(XrayConfig(**by_section["xray"])),
         more=tuple(_absolute(one) for one in more),
     )
 
 
 def _with_prior(chosen: OpticalConfig) -> OpticalConfig:
     """Say which prior a run with posteriors has, where the user does not."""
-    if chosen.prior in ("mdn", "neighbours") and chosen.no_mdn:
+    networks = chosen.prior in ("mdn", "neighbours")
+    if networks and chosen.no_mdn:
         raise InputError(
             f"--prior {chosen.prior} needs the network that --no-mdn leaves out; drop one of them"
         )
+    several = chosen.components != 1 or len(chosen.groups) > 1
+    if networks and several:
+        raise InputError(
+            f"--prior {chosen.prior} is a density of one velocity and broadening, and "
+            f"{_what_is_several(chosen)}; drop it for the flat prior"
+        )
+    sampled = several and (chosen.bayes or chosen.components == "auto")
+    if chosen.refine and not sampled:
+        raise InputError(
+            "--refine is for posteriors that are sampled; give --components auto, or --bayes with "
+            "--components 2 or more or with several groups, or drop it"
+        )
+    if not (chosen.bayes or sampled) or chosen.prior is not None:
+        return chosen
+    flat = chosen.no_mdn or several
+    return dataclasses.replace(chosen, prior="flat" if flat else "mdn")
+
+
+def _what_is_several(chosen: OpticalConfig) -> str:
+    """Name what makes several velocities."""
+    if chosen.components != 1:
+        return f"--components {chosen.components} has several"
+    return f"--tie makes {len(chosen.groups)} groups"
+
+
+def _with_evidence(chosen: XrayConfig) -> XrayConfig:
+    """Refuse what needs posteriors where there are none, and say which prior a run has."""
+    for name in ("against", "refine", "prior"):
+        if getattr(chosen, name) and not chosen.bayes:
+            raise InputError(f"--{name} needs posteriors; add --bayes, or drop it")
+    if chosen.against == chosen.model:
+        raise InputError(
+            f"--against {chosen.against}: is the model that is fitted; give another, for example "
+            f"{'apec2' if chosen.model != 'apec2' else 'apec1'}"
+        )
     if not chosen.bayes or chosen.prior is not None:
         return chosen
-    return dataclasses.replace(chosen, prior="flat" if chosen.no_mdn else "mdn")
+    return dataclasses.replace(chosen, prior="flat")
+
+
+@dataclass(frozen=True, slots=True)
+class _Laid:
+    """What was laid down so far: values by section and name, lines, and ratios, for a stage."""
+
+    stage: str
+    values: dict[Key, Any]
+    lines: dict[str, float]
+    ratios: dict[str, Any]
+
+
+def _option(name: str, stage: str) -> Option:
+    """Find an option by its name alone: the engine's, the stage's own, or the other's."""
+    for section in ("engine", stage, *_SECTIONS):
+        if (section, name) in _BY_NAME:
+            return _BY_NAME[section, name]
+    raise KeyError(name)
 
 
 def _absolute(path: str) -> str:
@@ -120,44 +180,38 @@ def read_run_toml(path: Path) -> RunConfig:
     return dataclasses.replace(config, version=run["version"])
 
 
-def parse_flag(name: str, text: str) -> Any:
-    """Read the value of one flag.
+def parse_flag(name: str, text: str, stage: str = "optical") -> Any:
+    """Read the value of one flag of a stage.
 
     Raises
     ------
     InputError
         If it is not what the option takes.
     """
-    return _parse(_BY_NAME[name], text, f"--{name.replace('_', '-')}")
+    return _parse(_option(name, stage), text, f"--{name.replace('_', '-')}")
 
 
-def _take(
-    table: Mapping[str, Any],
-    where: str,
-    values: dict[str, Any],
-    lines: dict[str, float],
-    ratios: dict[str, Any],
-) -> None:
-    """Lay one table over what is there."""
+def _take(table: Mapping[str, Any], where: str, laid: _Laid, *, of: str = "") -> None:
+    """Lay one table over what is there; `of` is the section it stands in, "" for none."""
     for key, value in table.items():
         name = key.replace("-", "_")
         if name == "run":
             continue
         if name in _SECTIONS and isinstance(value, Mapping):
             for inner in value:
-                found = _BY_NAME.get(inner.replace("-", "_"))
-                if found is None or found.section != name:
+                if (name, inner.replace("-", "_")) not in _BY_NAME:
                     raise _unknown(where, f"{name}.{inner}")
-            _take(value, where, values, lines, ratios)
+            _take(value, where, laid, of=name)
         elif name == "lines" and isinstance(value, Mapping):
-            lines.update(_line_table(value, where))
+            laid.lines.update(_line_table(value, where))
         elif name == "ratios" and isinstance(value, Mapping):
-            values.pop("ratios", None)
-            ratios.update(value)
-        elif name in _BY_NAME:
-            values[name] = _parse(_BY_NAME[name], value, f"{where}: {key}")
+            laid.values.pop(("optical", "ratios"), None)
+            laid.ratios.update(value)
+        elif name in _NAMES:
+            option = _BY_NAME[of, name] if of else _option(name, laid.stage)
+            laid.values[option.section, name] = _parse(option, value, f"{where}: {key}")
             if name == "ratios":
-                ratios.clear()
+                laid.ratios.clear()
         else:
             raise _unknown(where, key)
 
@@ -202,7 +256,8 @@ def _set_table(text: str) -> dict[str, Any]:
 def _unknown(where: str, key: str) -> InputError:
     """Name an unknown key and the nearest known one."""
     full = {name: f"[{name}]" for name in (*_SECTIONS, "lines", "ratios")}
-    full |= {option.name: f"{option.section}.{option.name}" for option in OPTIONS}
+    for option in OPTIONS:
+        full.setdefault(option.name, f"{option.section}.{option.name}")
     bare = key.rpartition(".")[2].replace("-", "_")
     nearest = difflib.get_close_matches(bare, full, n=1)
     cure = f"did you mean {full[nearest[0]]}?" if nearest else f"known are {', '.join(full)}"

@@ -5,7 +5,10 @@ neighbours however the cube is cut into batches. They are read and seen by the n
 than they are fitted; nothing else is done to them.
 """
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ..io.records import SpectralBatch
 from ..kernels import pooling
@@ -14,24 +17,40 @@ from ..models.mdn import COMPONENTS, MAIN, WIDE
 from .densities import Density
 from .posterior_rows import Informed
 
+Seen = Callable[[SpectralBatch], Iterable[tuple[NDArray, Density, float]]]
+
 _PART = 0.4  # of the scan's step: narrower peaks of a prior would fall between its nodes
 
 
-def no_density(spaxels: int) -> Density:
-    """Give the densities of spectra that no network has seen."""
-    shape = spaxels, COMPONENTS
-    mixture = Mixture(
-        np.full(shape, np.nan), np.full((*shape, 2), np.nan), np.full((*shape, 2, 2), np.nan)
-    )
-    return Density(mixture, np.full((spaxels, 4), np.nan), np.ones(spaxels, dtype=bool))
+def from_neighbours(batch: SpectralBatch, seen: Seen) -> Informed:
+    """Give every spaxel of a batch the prior that its neighbours make.
+
+    Parameters
+    ----------
+    batch : SpectralBatch
+    seen : callable
+        Gives, part by part, rows of a batch, their densities, and the step of their scan [km/s].
+    """
+    own, step = _gather(batch, seen)
+    around = None if batch.around is None else _gather(batch.around, seen)[0]
+    return pooled(batch, own, around, step)
 
 
-def put(into: Density, rows: np.ndarray, part: Density) -> None:
-    """Take over the densities of some rows."""
-    mine, theirs = into.mixture, part.mixture
-    mine.weights[rows], mine.mean[rows] = theirs.weights, theirs.mean
-    mine.covariance[rows] = theirs.covariance
-    into.columns[rows], into.outside[rows] = part.columns, part.outside
+def _gather(batch: SpectralBatch, seen: Seen) -> tuple[Density, float]:
+    """Densities of all spaxels of a batch, NaN where there is none; the least step [km/s]."""
+    shape, step = (len(batch), COMPONENTS), np.inf
+    weights, mean = np.full(shape, np.nan), np.full((*shape, 2), np.nan)
+    covariance = np.full((*shape, 2, 2), np.nan)
+    columns, outside = np.full((len(batch), 4), np.nan), np.ones(len(batch), dtype=bool)
+    for rows, density, own in seen(batch):
+        mixture = density.mixture
+        weights[rows], mean[rows], covariance[rows] = (
+            mixture.weights,
+            mixture.mean,
+            mixture.covariance,
+        )
+        columns[rows], outside[rows], step = density.columns, density.outside, min(step, own)
+    return Density(Mixture(weights, mean, covariance), columns, outside), step
 
 
 def pooled(batch: SpectralBatch, own: Density, around: Density | None, step: float) -> Informed:

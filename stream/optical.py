@@ -5,8 +5,7 @@ scan. Neither batches nor threads change a result.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +20,13 @@ from ..kernels.once import Once
 from ..kernels.scatter import runs_of, scatter
 from ..kernels.score_map import Reading, ScoreMap
 from ..models.fit_graph import Fitter
+from .component_fits import add_components
+from .component_rows import Case, ComponentRows, choose_rows, keys_of
+from .component_starts import Starts
 from .config import OpticalConfig
 from .densities import COLUMNS, Densities, Density, no_reading
-from .neighbours import no_density, pooled, put
+from .explained import Explained
+from .neighbours import from_neighbours
 from .noise import (
     choose_noise,
     even,
@@ -34,11 +37,11 @@ from .noise import (
     typical_noise,
     weights,
 )
-from .optical_rows import Fitted, record_batch
+from .optical_rows import Fitted, promising, record_batch
 from .posterior_rows import Informed, PosteriorRows
 from .reduced_fitter import ReducedFitter, worthwhile
 from .spaxel_classes import SCALE_CLASS, SpaxelClass, classes_of
-from .spectral_model import build_model
+from .spectral_model import build_model, with_components
 from .starts import fit_from_seeds
 
 Array = NDArray[np.float64]
@@ -46,32 +49,6 @@ Array = NDArray[np.float64]
 _WINGS_SNR = 40.0  # the wings of fainter lines raise the scatter of dark channels below 0.4 %
 _ROUGH = 3.0  # residuals over the scatter of neighbours: a good fit has up to 1.3
 _Scan = TypeVar("_Scan", scan.SharedScan, scan.WeightedScan)
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """One spectrum and its fit, for a picture; NaN outside the windows that were fitted.
-
-    All but `table` and `kind` have shape (channel,).
-    """
-
-    coordinate: Array  # [cm-1 or angstrom]
-    kind: str  # wavenumber, air or vacuum
-    data: Array
-    model: Array
-    continuum: Array
-    noise: Array
-    table: pa.RecordBatch  # the row, alone
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Spectra that share the tables of a scan, before they are fitted."""
-
-    members: SpaxelClass
-    data: NDArray
-    weight: NDArray
-    noise: Array
 
 
 class OpticalRecipe:
@@ -88,6 +65,8 @@ class OpticalRecipe:
         or a graph on a device.
     device : str
         Where the mixture density network runs.
+    seed : int
+        Of the random numbers of sampled posteriors.
 
     Raises
     ------
@@ -101,22 +80,24 @@ class OpticalRecipe:
         config: OpticalConfig,
         fitter: Fitter = varpro.fit,
         device: str = "cpu",
+        seed: int = 0,
     ) -> None:
         self.model = build_model(header, config)
+        most = 2 if config.components == "auto" else int(config.components)
+        self.full = self.model if most == 1 else with_components(self.model, most)
+        self._choose, self._seed = config.components == "auto", seed
         self.noise = choose_noise(header, self.model, config.noise)
         tables = worthwhile(self.model, self.noise.kind, header.shape, config.region)
         self.fitter = ReducedFitter(self.model) if fitter is varpro.fit and tables else fitter
         emission = self.model.emission
         self.notes = self.model.notes
-        self.posterior = None
-        columns = optical_columns(emission.names, header.unit, emission.groups)
+        columns = optical_columns(emission.names, header.unit, emission.groups, most)
         self.densities = None
         if not config.no_mdn and emission.shape is not Shape.SINC:
             self.densities = Densities(self.model, device)
             columns += COLUMNS
-        if config.bayes:
-            engine = self.fitter.engine if isinstance(self.fitter, ReducedFitter) else None
-            self.posterior = PosteriorRows(self.model, header.name, header.unit, engine, config)
+        self.posterior = choose_rows(header, self.model, most, self.fitter, config)
+        if self.posterior is not None:
             columns += self.posterior.columns
             self.notes += self.posterior.notes
         self.schema = arrow_schema(
@@ -139,9 +120,11 @@ class OpticalRecipe:
         """Memory the fit of one spaxel takes beside its batch [bytes]."""
         channels = int(self.model.coordinate.size)
         fitted = int(np.count_nonzero(self.model.window_channels(1.0))) or channels
-        parameters = self.model.emission.columns + self.model.continuum.terms + 2
+        emission = self.full.emission
+        parameters = emission.columns + self.model.continuum.terms + 2 * emission.groups
         density = 0 if self.densities is None else Densities.SPAXEL_NBYTES
-        return 8 * (channels + 3 * fitted + 3 * parameters**2) + density
+        fits = 3 * self.full.components
+        return 8 * (channels + fits * (fitted + parameters**2)) + density
 
     def prepare(self) -> None:
         """Compile the kernels on a few spectra of the model itself."""
@@ -161,41 +144,27 @@ class OpticalRecipe:
     def fit(self, batch: SpectralBatch) -> pa.RecordBatch:
         """Give one row for every spectrum of a batch, in its order."""
         fitted = self._fit_all(batch)
-        return record_batch(self.schema, batch, self.model, fitted, self.posterior)
+        return record_batch(self.schema, batch, self.full, fitted, self.posterior)
 
     def _fit_all(self, batch: SpectralBatch) -> Fitted:
         width = 0 if self.posterior is None else self.posterior.width
-        fitted = Fitted.empty(len(batch), self.model, width)
-        prior = self._from_neighbours(batch)
-        for part in self._parts(batch):
-            own = None if prior is None else prior.part(part.members.rows)
-            fitted.put(part.members.rows, self._fit_part(batch, part, own))
+        fitted = Fitted.empty(len(batch), self.full, width)
+        prior = None
+        if isinstance(self.posterior, PosteriorRows) and self.posterior.neighbourly:
+            prior = from_neighbours(batch, self._seen)
+        for members in classes_of(self.model, batch):
+            for part, data, weight, noise in self._weighted(batch, members):
+                own = prior.part(part.rows) if prior else None
+                fitted.put(part.rows, self._fit_part(batch, part, data, weight, noise, own))
         return fitted
 
-    def _from_neighbours(self, batch: SpectralBatch) -> Informed | None:
-        """Give the prior that follows from adjacent spaxels, where it is asked for."""
-        if self.posterior is None or not self.posterior.neighbourly:
-            return None
-        own, step = self._densities_of(batch)
-        around = None if batch.around is None else self._densities_of(batch.around)[0]
-        return pooled(batch, own, around, step)
-
-    def _densities_of(self, batch: SpectralBatch) -> tuple[Density, float]:
-        """Densities of all spaxels of a batch, and the step of the scan [km/s]."""
-        density, step = no_density(len(batch)), np.inf
-        for part in self._parts(batch):
-            found = self._seeds(part.members, part.data, part.weight)[1]
-            assert found is not None
-            put(density, part.members.rows, found)
-            nodes = self._score_map(part.members).shared.scan
-            step = min(step, float(nodes.step.min()))
-        return density, step
-
-    def _parts(self, batch: SpectralBatch) -> "Iterator[_Part]":
-        """Cut a batch into spectra that are fitted together."""
+    def _seen(self, batch: SpectralBatch) -> Iterator[tuple[NDArray, Density, float]]:
+        """Rows seen by the network together, their densities and their scan's step [km/s]."""
         for members in classes_of(self.model, batch):
-            for found in self._weighted(batch, members):
-                yield _Part(*found)
+            for part, data, weight, _ in self._weighted(batch, members):
+                density = self._seeds(part, data, weight)[1]
+                assert density is not None
+                yield part.rows, density, float(self._score_map(part).shared.scan.step.min())
 
     def _weighted(
         self, batch: SpectralBatch, members: SpaxelClass
@@ -219,33 +188,61 @@ class OpticalRecipe:
                 own = data[chosen], noise[chosen]
                 yield members.part(chosen), own[0], weigh(*own), own[1]
 
-    def _fit_part(self, batch: SpectralBatch, part: "_Part", prior: Informed | None) -> Fitted:
-        """Fit spectra that share the tables of a scan; `prior` is from neighbours."""
-        members, data, weight = part.members, part.data, part.weight
+    def _fit_part(
+        self,
+        batch: SpectralBatch,
+        members: SpaxelClass,
+        data: NDArray,
+        weight: NDArray,
+        noise: Array,
+        prior: Informed | None,
+    ) -> Fitted:
+        """Fit spectra that share the tables of a scan; `prior` is of their neighbours."""
         seeds, density = self._seeds(members, data, weight)
         geometry = members.geometry(self.model)
         modes = density.modes() if density else None
-        fitted = fit_from_seeds(data, weight, self.model, geometry, seeds, self.fitter, modes)
+        one = fit_from_seeds(data, weight, self.model, geometry, seeds, self.fitter, modes)
         if density:
-            fitted.outside = density.outside
-            fitted.density = np.where(density.outside[:, None], np.nan, density.columns)
-        fitted.noise = part.noise
+            one.outside = density.outside
+            one.density = np.where(density.outside[:, None], np.nan, density.columns)
+        one.noise = noise
         if not is_even(weight):
-            fitted.dropped = (weight == 0).any(axis=1)
-        if self.noise.kind != "variance":
-            fitted.rescale(self._last_noise(batch, members, fitted))
-        if self.posterior is not None:
-            if self.noise.kind != "variance":
-                weight = (even if is_even(weight) else even_weights)(data, fitted.noise)
-            fitted.posterior = self.posterior.integrate(
+            one.dropped = (weight == 0).any(axis=1)
+        fitted, chain = one, []
+        if self.full.components > 1:
+            starts = Starts(
+                self.model, geometry, seeds, modes, lambda *of: self._scanned(members, *of)
+            )
+            chain = add_components(
                 data,
                 weight,
-                fitted.fit,
-                fitted.noise,
-                geometry,
-                lambda kind: self._table(kind, members),
-                prior or self.posterior.from_network(density),
+                one,
+                starts,
+                self.fitter,
+                count=self.full.components,
+                wanted=promising(one, self.model) | (not self._choose),
             )
+            fitted = chain[-1].fitted
+        if self.noise.kind != "variance":
+            noise = self._last_noise(batch, members, fitted)
+            for fits in (one, *chain):
+                fits.rescale(noise)
+        if self.posterior is None:
+            return fitted
+        if self.noise.kind != "variance":
+            weight = (even if is_even(weight) else even_weights)(data, fitted.noise)
+
+        def tables(kind: type) -> scan.SharedScan | scan.WeightedScan:
+            return self._table(kind, members)
+
+        if isinstance(self.posterior, ComponentRows):
+            keys = keys_of(batch, members.rows, self._seed)
+            case = Case(data, weight, fitted.noise, geometry, tables, keys)
+            return self.posterior.finish(case, one, chain)
+        prior = prior or self.posterior.from_network(density)
+        fitted.posterior = self.posterior.integrate(
+            data, weight, fitted.fit, fitted.noise, geometry, tables, prior
+        )
         return fitted
 
     def _seeds(
@@ -253,22 +250,31 @@ class OpticalRecipe:
     ) -> tuple[scan.Seeds, Density | None]:
         """Scan the spectra of one class; velocities are on each spaxel's own axis."""
         reading = no_reading(len(data)) if self.densities else None
-        table = (
-            self._table(scan.SharedScan, members)
-            if is_even(weight)
-            else self._table(scan.WeightedScan, members)
-        )
-        listen = self._listener(members, table, data, weight, reading)
-        if isinstance(table, scan.SharedScan):
+        seeds = self._scanned(members, data, weight, reading)
+        if self.densities is None or reading is None:
+            return seeds, None
+        return seeds, self.densities.of(self._score_map(members), reading, members.scale)
+
+    def _scanned(
+        self,
+        members: SpaxelClass,
+        data: NDArray,
+        weight: NDArray,
+        reading: Reading | None = None,
+    ) -> scan.Seeds:
+        """Scan spectra; velocities are on each spaxel's own axis."""
+        if is_even(weight):
+            table = self._table(scan.SharedScan, members)
+            listen = self._listener(members, table, data, weight, reading)
             seeds = table.seeds(data, 1 / weight[:, 0], listen)
         else:
+            table = self._table(scan.WeightedScan, members)
+            listen = self._listener(members, table, data, weight, reading)
             seeds = table.seeds(data, weight, listen)
         for velocity in (seeds.velocity, seeds.second_velocity):
             velocity[:] = SPEED_OF_LIGHT * ((1 + velocity / SPEED_OF_LIGHT) / members.scale - 1)
             np.clip(velocity, *self.model.bounds.velocity, out=velocity)
-        if self.densities is None or reading is None:
-            return seeds, None
-        return seeds, self.densities.of(self._score_map(members), reading, members.scale)
+        return seeds
 
     def _listener(
         self,
@@ -283,7 +289,7 @@ class OpticalRecipe:
             return None
         score_map = self._score_map(members)
 
-        def listen(rows: slice, first: NDArray, second: NDArray) -> None:
+        def listen(rows: slice, first: Any, second: NDArray) -> None:
             if isinstance(table, scan.SharedScan):
                 found = score_map.read_projected(first, second)
             else:
@@ -347,16 +353,16 @@ class OpticalRecipe:
             fitted.rough = excess > _ROUGH
             return fitted.noise * excess
         noise = fitted.noise.copy()
-        bright = np.flatnonzero(fitted.snr(self.model) > _WINGS_SNR)
+        bright = np.flatnonzero(fitted.snr(self.full) > _WINGS_SNR)
         if self.noise.kind == "band" and bright.size:
             dark = self.noise.dark_channels(self.model, members.stretch)
-            geometry = members.geometry(self.model, everywhere=True).part(bright)
+            geometry = members.geometry(self.full, everywhere=True).part(bright)
             fit = fitted.part(bright).fit
             wings = np.zeros((bright.size, dark.size))
             for first, end in runs_of(dark):
                 axis = geometry.coordinate[first:end]
                 part = varpro.Geometry(axis, geometry.scale, geometry.width)
-                wings[:, first:end] = varpro.lines_at(fit, self.model.emission, part)
+                wings[:, first:end] = varpro.lines_at(fit, self.full.emission, part)
             rows = members.rows[bright]
             noise[bright] = scatter(batch.data, dark, rows=rows, less=wings)
         return noise
@@ -369,7 +375,7 @@ class OpticalRecipe:
         batch : SpectralBatch
             Of one spaxel.
         """
-        model, fitted = self.model, self._fit_all(batch)
+        model, fitted = self.full, self._fit_all(batch)
         empty = np.full(model.coordinate.size, np.nan)
         coordinate, lines, continuum = model.coordinate, empty, empty.copy()
         noise = np.full(model.coordinate.size, float(fitted.noise[0]))

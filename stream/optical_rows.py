@@ -1,7 +1,8 @@
 """From fitted parameters to the columns and status bits of the optical table."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -9,18 +10,31 @@ from numpy.typing import NDArray
 from scipy.stats import chi2 as chi2_distribution
 
 from ..io.records import SpectralBatch
-from ..io.results import FitStatus
+from ..io.results import FitStatus, component_suffix, kinematic_suffix
 from ..kernels import varpro
 from ..kernels.emission import Shape, resolution_element
 from . import densities
-from .posterior_rows import PosteriorRows
 from .spectral_model import SpectralModel
 
 Array = NDArray[np.float64]
 Likely = Callable[[NDArray, Array], Array]
 
+
+class Posteriors(Protocol):
+    """What made the numbers of `Fitted.posterior`: `PosteriorRows` or `ComponentRows`."""
+
+    def named(self, numbers: Array) -> dict[str, NDArray]:
+        """Give the columns by name."""
+        ...
+
+    def rough(self, numbers: Array) -> NDArray[np.bool_]:
+        """Tell whose integration may have missed something, shape (spaxel,)."""
+        ...
+
+
 _FALSE_ALARM = 1e-3  # blank spectra in which noise passes for a line
 _NEGATIVE = 3.0  # standard errors below zero
+_HINT = 0.75  # of the gain in chi2 that is a detection: a first noise is no further off
 _POOR = 5.0  # standard deviations of chi2 above its expectation
 _NOISE_ERROR = 0.05  # noises are measured no better than this: half a hundred channels or more
 
@@ -33,7 +47,7 @@ class Fitted:
     every line, `dropped` says that channels were left out, `torn` that two minima are as good,
     `rough` that residuals exceed the scatter of neighbouring channels by far, `outside` that the
     network knows no such spectrum. `density`, (spaxel, 4), has the numbers of `densities.COLUMNS`,
-    `posterior` those of `PosteriorRows`, or none.
+    `posterior` those of `PosteriorRows`, or none. `components` counts those that the row has.
     """
 
     fit: varpro.Fit
@@ -46,6 +60,7 @@ class Fitted:
     outside: NDArray[np.bool_]
     density: Array
     posterior: Array
+    components: NDArray[np.int32]
 
     @classmethod
     def of(cls, fit: varpro.Fit, geometry: varpro.Geometry, posterior: int = 0) -> "Fitted":
@@ -61,6 +76,7 @@ class Fitted:
             *flags,
             density=np.full((spaxels, 4), np.nan),
             posterior=np.full((spaxels, posterior), np.nan),
+            components=np.ones(spaxels, dtype=np.int32),
         )
 
     @classmethod
@@ -93,11 +109,8 @@ class Fitted:
 
     def part(self, rows: NDArray) -> "Fitted":
         """Copy some spaxels."""
-        fit = replace(
-            self.fit, **{f.name: getattr(self.fit, f.name)[rows] for f in fields(self.fit)}
-        )
         others = (getattr(self, f.name)[rows] for f in fields(self) if f.name != "fit")
-        return Fitted(fit, *others)
+        return Fitted(self.fit.part(rows), *others)
 
     def _arrays(self) -> list[NDArray]:
         own = [getattr(self, f.name) for f in fields(self) if f.name != "fit"]
@@ -262,7 +275,7 @@ def _continuum(fitted: Fitted, model: SpectralModel) -> tuple[Array, Array]:
     return np.where(outside, np.nan, value), np.where(outside, np.nan, np.sqrt(variance))
 
 
-def detection_threshold(model: SpectralModel) -> float:
+def detection_threshold(model: SpectralModel, components: int = 1) -> float:
     """Gain in chi2 that noise alone reaches in one of a thousand blank spectra.
 
     A chi2 variable of as many degrees as a node has free parameters, tried once for every
@@ -271,7 +284,14 @@ def detection_threshold(model: SpectralModel) -> float:
     element = resolution_element(model.emission.shape, model.width, model.emission.rest).max()
     low, high = model.bounds.velocity
     trials = max(1.0, (high - low) / max(float(element), 30.0))
-    return float(chi2_distribution.isf(_FALSE_ALARM / trials, model.emission.columns + 2))
+    free = components * (model.emission.columns // model.components + 2)
+    return float(chi2_distribution.isf(_FALSE_ALARM / trials, free))
+
+
+def promising(fitted: Fitted, model: SpectralModel) -> NDArray[np.bool_]:
+    """Tell which spectra may hold a line; the noise need not be final. Shape (spaxel,)."""
+    gain = np.nan_to_num(fitted.fit.flat_chi2 - fitted.fit.chi2)
+    return gain > _HINT * detection_threshold(model)
 
 
 def _status(fitted: Fitted, model: SpectralModel) -> NDArray[np.int32]:
@@ -292,7 +312,8 @@ def _status(fitted: Fitted, model: SpectralModel) -> NDArray[np.int32]:
     mark((fit.outcome & varpro.Outcome.SINGULAR) > 0, FitStatus.SINGULAR)
     there = ~gone & np.isfinite(fit.chi2)
     gain = np.where(there, fit.flat_chi2 - fit.chi2, np.inf)
-    mark(~(gain > detection_threshold(model)), FitStatus.NO_SIGNAL)
+    least = [np.inf] + [detection_threshold(model, k + 1) for k in range(model.components)]
+    mark(~(gain > np.array(least)[fitted.components]), FitStatus.NO_SIGNAL)
     first = 2 * model.emission.groups
     pull = fit.linear / fitted.errors()[:, first:]
     columns = np.nan_to_num(pull[:, : model.emission.columns])
@@ -309,7 +330,7 @@ def record_batch(
     batch: SpectralBatch,
     model: SpectralModel,
     fitted: Fitted,
-    posterior: PosteriorRows | None = None,
+    posterior: Posteriors | None = None,
 ) -> pa.RecordBatch:
     """Put fits into rows.
 
@@ -321,7 +342,7 @@ def record_batch(
         Whose rows these are, in its order.
     model : SpectralModel
     fitted : Fitted
-    posterior : PosteriorRows, optional
+    posterior : Posteriors, optional
         What made the posteriors.
 
     Returns
@@ -346,7 +367,7 @@ def record_batch(
         "snr": brightest(amplitude) / fitted.noise,
     }
     for group in range(emission.groups):
-        suffix = "" if group == 0 else f"_g{group + 1}"
+        suffix = kinematic_suffix(group, model.groups)
         columns[f"velocity{suffix}"] = fitted.fit.velocity[:, group]
         columns[f"velocity{suffix}_err"] = errors[:, 2 * group]
         width = fitted.fit.broadening[:, group], errors[:, 2 * group + 1]
@@ -355,12 +376,16 @@ def record_batch(
         columns[f"broadening{suffix}"], columns[f"broadening{suffix}_err"] = width
     for column, values in zip(densities.COLUMNS, fitted.density.T, strict=True):
         columns[column.name] = values
-    for index, name in enumerate(emission.names):
+    fits = np.isfinite(fitted.fit.velocity).any(axis=1)
+    columns["components"] = np.where(fits, fitted.components, 0)
+    lines = len(emission.names) // model.components
+    for index in range(len(emission.names)):
+        name, suffix = emission.names[index % lines], component_suffix(index // lines)
         own = errors[:, 2 * emission.groups + emission.column[index]]
-        columns[f"{name}_amplitude"] = amplitude[:, index]
-        columns[f"{name}_amplitude_err"] = own * shares[:, index]
-        columns[f"{name}_flux"] = flux[:, index]
-        columns[f"{name}_flux_err"] = flux_err[:, index]
+        columns[f"{name}_amplitude{suffix}"] = amplitude[:, index]
+        columns[f"{name}_amplitude{suffix}_err"] = own * shares[:, index]
+        columns[f"{name}_flux{suffix}"] = flux[:, index]
+        columns[f"{name}_flux{suffix}_err"] = flux_err[:, index]
     if posterior is not None:
         columns |= posterior.named(fitted.posterior)
         rough = posterior.rough(fitted.posterior)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version as distribution_version
 from pathlib import Path
 
-from .options import OPTIONS
+from .options import OPTIONS, Option
 
 _MACHINE = ("device", "threads", "memory")
 """Options that may differ when a run is resumed."""
@@ -70,10 +70,10 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log-file", type=Path, metavar="FILE", help="copy the log there too")
 
 
-def _add_option_flags(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+def _add_option_flags(parser: argparse.ArgumentParser, options: Sequence[Option]) -> None:
     """Add flags of declared options; their values stay text until the configuration is built."""
-    for option in OPTIONS:
-        if option.switch and option.name in names:
+    for option in options:
+        if option.switch:
             parser.add_argument(
                 f"--{option.name.replace('_', '-')}",
                 dest=option.name,
@@ -82,7 +82,7 @@ def _add_option_flags(parser: argparse.ArgumentParser, names: Sequence[str]) -> 
                 help=option.help,
                 default=argparse.SUPPRESS,
             )
-        elif option.flag and option.name in names:
+        elif option.flag:
             parser.add_argument(
                 f"--{option.name.replace('_', '-')}",
                 dest=option.name,
@@ -116,23 +116,23 @@ def _add_optical(commands: argparse._SubParsersAction) -> None:
         metavar="FILE.toml",
         help="groups of lines that share velocity and broadening, and fixed ratios",
     )
-    _add_option_flags(parser, _names("engine", "optical"))
+    _add_option_flags(parser, _options("engine", "optical"))
     parser.set_defaults(command="optical")
 
 
 def _add_xray(commands: argparse._SubParsersAction) -> None:
-    parser = _add(commands, "xray", "deconvolve X-ray spectra and fold them again")
+    parser = _add(commands, "xray", "deconvolve X-ray spectra, fold them again, and fit them")
     parser.add_argument(
         "spectra", metavar="PHA", nargs="+", help="PHA files of type I or II, plain or gzipped"
     )
     _add_starting(parser)
-    _add_option_flags(parser, _names("engine", "xray"))
+    _add_option_flags(parser, _options("engine", "xray"))
     parser.set_defaults(command="xray")
 
 
-def _names(*sections: str) -> list[str]:
-    """Name the options of some sections."""
-    return [option.name for option in OPTIONS if option.section in sections]
+def _options(*sections: str) -> list[Option]:
+    """Give the options of some sections."""
+    return [option for option in OPTIONS if option.section in sections]
 
 
 def _add_starting(parser: argparse.ArgumentParser) -> None:
@@ -164,7 +164,7 @@ def _add_resume(commands: argparse._SubParsersAction) -> None:
     parser = _add(commands, "resume", "go on with a run where it stopped")
     parser.add_argument("run", type=Path, metavar="RUN")
     _add_watching(parser)
-    _add_option_flags(parser, _MACHINE)
+    _add_option_flags(parser, [one for one in OPTIONS if one.name in _MACHINE])
     parser.set_defaults(command="resume")
 
 

@@ -56,8 +56,7 @@ class PosteriorRows:
     Parameters
     ----------
     model : SpectralModel
-    name : str
-        Of the cube, for errors.
+        Of one kinematic group.
     unit : str
         Of the data.
     engine : ReducedEngine or None
@@ -68,27 +67,20 @@ class PosteriorRows:
     Raises
     ------
     InputError
-        If the model has several kinematic groups, or lines that the network of its prior does not
-        know.
+        If the network of the prior does not know such lines.
     """
 
     def __init__(
         self,
         model: SpectralModel,
-        name: str,
         unit: str,
         engine: ReducedEngine | None,
         config: OpticalConfig,
     ) -> None:
-        if model.emission.groups > 1:
-            raise InputError(
-                f"{name}: --bayes integrates one velocity and broadening, and --tie makes "
-                f"{model.emission.groups} groups; drop one of them"
-            )
         if config.prior == "neighbours" and model.emission.shape is Shape.SINC:
             raise InputError(
-                f"{name}: --prior neighbours needs the network, which knows no lines of --ils "
-                "sinc; give --prior flat"
+                "--prior neighbours needs the network, which knows no lines of --ils sinc; give "
+                "--prior flat"
             )
         self.model, self._engine, self._config = model, engine, config
         self.columns: list[Column] = posterior_columns(model.emission.names, unit)

@@ -192,9 +192,15 @@ class Progress:
             self.write(path)
 
     def write(self, path: Path) -> None:
-        """Write ``progress.json``; a full disk is for the parts to report."""
+        """Write ``progress.json``; a full disk is for the parts to report.
+
+        A stage that is done leaves the run running where another one follows.
+        """
+        now = self.snapshot()
+        if now.state == "done" and now.stage != now.stages[-1]:
+            now = dataclasses.replace(now, state="running")
         try:
-            publish(path, self.snapshot().to_json().encode(), sync=False)
+            publish(path, now.to_json().encode(), sync=False)
         except StorageError:
             return
 

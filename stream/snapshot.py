@@ -49,7 +49,11 @@ class Snapshot:
     started, updated : str
         UTC, ISO 8601.
     rows : str
-        What is counted as spaxels: "spaxels", or "observations" of an X-ray run.
+        What is counted as spaxels: "spaxels", or "observations" and "sources" of an X-ray run.
+    stage : str
+        Which of `stages` this is: the table that is being filled.
+    stages : tuple of str
+        Of the run, in their order.
     """
 
     name: str
@@ -81,6 +85,8 @@ class Snapshot:
     started: str
     updated: str
     rows: str = "spaxels"
+    stage: str = "fit"
+    stages: tuple[str, ...] = ("fit",)
 
     def to_json(self) -> str:
         """Write ``progress.json``."""
@@ -99,3 +105,5 @@ class Setting:
     threads: int = 1
     provider: str = "cpu"
     rows: str = "spaxels"
+    stage: str = "fit"
+    stages: tuple[str, ...] = ("fit",)

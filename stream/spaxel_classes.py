@@ -44,9 +44,10 @@ class SpaxelClass:
         return replace(self, rows=own[0], scale=own[1], width=own[2])
 
     def geometry(self, model: SpectralModel, *, everywhere: bool = False) -> varpro.Geometry:
-        """Give the channels of the fit, or all."""
+        """Give the channels of the fit, or all; `model` may have more components."""
         coordinate = model.coordinate if everywhere else model.coordinate[self.channels]
-        return varpro.Geometry(coordinate * self.stretch, self.scale, self.width)
+        width = self.width if model.components == 1 else np.tile(self.width, model.components)
+        return varpro.Geometry(coordinate * self.stretch, self.scale, width)
 
 
 def classes_of(model: SpectralModel, batch: SpectralBatch) -> Iterator[SpaxelClass]:

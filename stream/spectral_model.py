@@ -6,7 +6,7 @@ comes with, and where these are vacuum ones the lines' rest wavelengths are turn
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,8 @@ from ..kernels.axis import (
     fts_grid,
     ils_width,
 )
-from ..kernels.emission import Continuum, Emission, Shape, tie
+from ..kernels.components import repeated
+from ..kernels.emission import Continuum, Emission, Shape, resolution_element, tie
 from ..kernels.lines import RATIOS, default_lines, rest_wavelengths
 from ..kernels.varpro import Bounds
 from .config import OpticalConfig
@@ -66,6 +67,10 @@ class SpectralModel:
         Sinc width, or standard deviation of the instrument's Gaussian.
     bounds : Bounds
     redshift : float
+    notes : tuple of str
+        What a reader of the results should know of the choices made.
+    components : int
+        Kinematic components; `emission` and `width` hold the lines of each in turn.
     """
 
     emission: Emission
@@ -78,6 +83,17 @@ class SpectralModel:
     bounds: Bounds
     redshift: float
     notes: tuple[str, ...] = ()
+    components: int = 1
+
+    @property
+    def groups(self) -> int:
+        """Kinematic groups of one component."""
+        return self.emission.groups // self.components
+
+    def element(self, width: Array, scale: Array) -> Array:
+        """Full width of the instrument at the first line, shape (spaxel,) [km/s]."""
+        emission = self.emission
+        return resolution_element(emission.shape, width[:, 0] / scale, emission.rest[0])
 
     def scale(self, corr: Array | None, spaxels: int) -> Array:
         """Factor on the axis of each spaxel; NaN where its corr is unknown."""
@@ -102,6 +118,16 @@ class SpectralModel:
         names = self.emission.names
         strongest = ("Halpha", "OIII5007", "Hbeta", "OII3729")
         return next((names.index(name) for name in strongest if name in names), 0)
+
+
+def with_components(model: SpectralModel, count: int) -> SpectralModel:
+    """Give the model of several kinematic components, from that of one."""
+    return replace(
+        model,
+        emission=repeated(model.emission, count),
+        width=np.tile(model.width, count),
+        components=count,
+    )
 
 
 def build_model(header: CubeHeader, config: OpticalConfig) -> SpectralModel:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import AutoMinorLocator, MaxNLocator
 from numpy.typing import NDArray
 
@@ -303,7 +303,7 @@ def push_apart(places: NDArray[np.float64], *, apart: float) -> NDArray[np.float
     return np.concatenate(pooled) + steps
 
 
-def write_numbers(figure: Figure, numbers: Sequence[tuple[str, str]]) -> float:
+def write_numbers(figure: Figure | SubFigure, numbers: Sequence[tuple[str, str]]) -> float:
     """Write names and values in two columns on the right; give the height where they end."""
     height, step = 0.9, 0.033
     for name, value in numbers:

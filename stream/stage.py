@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,12 @@ class Stage:
         What the reader and the recipe had to assume.
     close : callable
         Lets go of the input.
+    table : str
+        Folder of the parts it fills.
+    picture : callable or None
+        Gives what the live view draws, where it is neither a map nor a deconvolved spectrum.
+    then : callable or None
+        Opens the stage that follows, given the run directory; None after the last.
     """
 
     name: str
@@ -66,9 +73,14 @@ class Stage:
     rows: str = "spaxels"
     notes: tuple[str, ...] = ()
     close: Callable[[], None] = lambda: None
+    table: str = "fit"
+    picture: Callable[[], LivePicture] | None = None
+    then: "Callable[[Path], Stage] | None" = None
 
     def live_picture(self) -> LivePicture:
         """Give what the live view draws: a map, or the last spectrum."""
+        if self.picture is not None:
+            return self.picture()
         schema = self.recipe.schema
         return LiveSpectrum(schema) if self.area is None else LiveMap(self.area, schema)
 
@@ -116,7 +128,9 @@ def open_optical(config: RunConfig) -> Stage:
             )
 
         whole = cut(4096)
-        recipe = OpticalRecipe(whole.header, chosen, choose_fitter(devices), devices[0])
+        recipe = OpticalRecipe(
+            whole.header, chosen, choose_fitter(devices), devices[0], config.engine.seed
+        )
     except BaseException:
         reader.close()
         raise

@@ -150,12 +150,17 @@ def first_line(snapshot: Snapshot, heading: Heading) -> str:
     return f"{snapshot.name} to {heading.run}: {lines}; {snapshot.provider}, {threads}"
 
 
+def stage_prefix(snapshot: Snapshot) -> str:
+    """Name the stage, where a run has more than one."""
+    return f"{snapshot.stage} " if len(snapshot.stages) > 1 else ""
+
+
 def plain_line(snapshot: Snapshot) -> str:
     """Say in a line how far the run is."""
     done, total = snapshot.spaxels_done, snapshot.spaxels_total
     over = snapshot.state not in ("starting", "running")
     words = [
-        f"{snapshot.state} {percent(done, total)}",
+        f"{stage_prefix(snapshot)}{snapshot.state} {percent(done, total)}",
         f"{counted(done)} of {counted(total)} {snapshot.rows}",
         f"{rate_text(snapshot.rate_now)}",
         f"in {duration(snapshot.elapsed_s)}" if over else f"{duration(snapshot.eta_s)} left",

@@ -13,6 +13,12 @@ from typing import Any
 from ..io.records import Area
 from ..kernels.lines import RATIOS
 
+SOURCE_MODELS = ("apec1", "apec2", "powerlaw", "apec1+powerlaw")
+"""Keys of `kernels.xray_model.MODELS`, which is not loaded for the help alone."""
+
+MOST_COMPONENTS = 4
+"""Kinematic components that one line can be fitted with."""
+
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
@@ -55,6 +61,19 @@ def whole(least: int) -> Callable[[Any], int]:
         return number
 
     return parse
+
+
+def components(value: Any) -> int | str:
+    """Read a number of kinematic components, or "auto"."""
+    if value == "auto":
+        return "auto"
+    try:
+        number = whole(1)(value)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= MOST_COMPONENTS:
+        raise ValueError(f"is neither a number from 1 to {MOST_COMPONENTS} nor auto")
+    return number
 
 
 def real(value: Any) -> float:
@@ -216,9 +235,19 @@ def region(value: Any) -> Area:
         raise ValueError("holds no spaxel: each end must be above its start") from None
 
 
-def path_or_none(value: Any) -> str:
-    """Read a path as `path` does, or "none"."""
-    return "none" if value == "none" else path(value)
+def stack_by(value: Any) -> str:
+    """Read obs, group (OBJECT means the same), or the path of a table."""
+    words = {"obs": "obs", "group": "group", "OBJECT": "group"}
+    return words[value] if value in words else path(value)
+
+
+def path_or(known: str) -> Callable[[Any], str]:
+    """Make a parser of a path, as `path` reads it, or one word."""
+
+    def parse(value: Any) -> str:
+        return known if value == known else path(value)
+
+    return parse
 
 
 def path(value: Any) -> str:

@@ -2,7 +2,8 @@
 
 An observation that cannot be read, or that no photon of the working energies reaches, keeps its
 row: NaN, with the reason in words. What comes out of the others is folded again and compared with
-the counts, never with one per bin but with the statistic's own mean and scatter at that spectrum.
+the counts, never with one per bin but with the statistic's own mean and scatter at that spectrum,
+less what a fit with so much freedom follows of the noise.
 """
 
 from collections.abc import Sequence
@@ -118,8 +119,8 @@ class XrayRecipe:
 def _deconvolution(working: WorkingObservation, estimate: Estimate) -> Deconvolution:
     """Fold an estimate again."""
     if estimate.known:
-        return Deconvolution(working, estimate, working.refold(estimate.flux))
-    return Deconvolution(working, estimate, Refold("cash", np.nan, np.nan, np.nan, 0))
+        return Deconvolution(working, estimate, working.refold(estimate.flux, estimate.freedom))
+    return Deconvolution(working, estimate, Refold("cash", np.nan, np.nan, np.nan, 0, np.nan))
 
 
 def _working(
@@ -163,6 +164,7 @@ def _row(found: Deconvolution) -> dict[str, object]:
         "refold_bins": refold.bins,
         "refold_cstat": refold.value,
         "refold_expected": refold.expected,
+        "refold_freedom": refold.freedom,
         "refold_z": refold.z,
     }
 
@@ -172,7 +174,7 @@ def _refused_row(found: RefusedObservation) -> dict[str, object]:
     empty = np.full(ENERGY_EDGES.size - 1, np.nan)
     words = ("observation", "target", "instrument", "notes", "refold_statistic")
     numbers = ("exposure", "counts", "background_counts")
-    refold = ("refold_cstat", "refold_expected", "refold_z")
+    refold = ("refold_cstat", "refold_expected", "refold_freedom", "refold_z")
     return {
         "obs": found.name,
         "file": found.path,

@@ -1,5 +1,8 @@
 """The command `inspect` of an X-ray run: one observation read and deconvolved again, and drawn.
 
+A source that was fitted is drawn by `xray_fit_inspect`; this is for observations alone: all of a
+run without the second stage, and the members of a stack.
+
 The numbers are those of the run's table where it has the observation, and of the deconvolution just
 made where it has not yet. Another method stands beside it for comparison.
 """
@@ -19,9 +22,10 @@ from .directory import RunDirectory
 from .inspect import Numbers, as_text, status_words
 from .labels import with_error
 from .layers import read_run_toml
-from .xray import NOTES_APART, Deconvolution, XrayRecipe
+from .xray import NOTES_APART, XrayRecipe
+from .xray_fit_inspect import Sources, inspect_source
 from .xray_methods import Unfolder
-from .xray_picture import draw_observation
+from .xray_picture import Subject, draw_observation
 from .xray_problem import WorkingObservation
 from .xray_stage import links_of, open_method
 from .xray_table import ObservationTable, Row, locate
@@ -35,7 +39,7 @@ def inspect_observation(run: Path, name: str, png: Path | None = None) -> str:
     run : Path
         The run directory.
     name : str
-        Its file, with ``[n]`` behind it for the spectrum n of a file of many.
+        Its file, with ``[n]`` behind it for the spectrum n of a file of many; or a group.
     png : Path or None
         Where to draw; None for the text alone.
 
@@ -55,6 +59,10 @@ def inspect_observation(run: Path, name: str, png: Path | None = None) -> str:
     """
     table = ObservationTable(run)
     config = read_run_toml(RunDirectory(run).config)
+    if table.table.manifest.later:
+        source = Sources(run, config, table.table.manifest)
+        if (place := source.place(name)) is not None:
+            return inspect_source(source, place, png)
     path, index = locate(name, config.inputs, run)
     if not path.is_file():
         raise InputError(f"{path}: no longer there; put it back where the run found it")
@@ -74,11 +82,17 @@ def inspect_observation(run: Path, name: str, png: Path | None = None) -> str:
             raise InputError(f"{found.name}: no spectrum to draw: {row['reason']}")
         working = WorkingObservation.of(found)
         other = Unfolder("richardson-lucy" if recipe.method.name == "map" else "map")
+        estimate = recipe.deconvolve([working])[0].estimate
         draw_observation(
             png,
-            recipe.deconvolve([working])[0],
-            beside=_other(working, other),
-            names=(recipe.method.name, other.name),
+            Subject(
+                working.problem,
+                found.exposure,
+                estimate.flux,
+                estimate.sigma,
+                other.estimates([working.problem])[0].flux,
+                (recipe.method.name, other.name),
+            ),
             title=f"{found.name} · {row['target']}" if row["target"] else found.name,
             subtitle=f"{recipe.method.about} · stream-fit {config.version}",
             numbers=numbers,
@@ -113,7 +127,11 @@ def describe(row: Row, *, fitted: bool) -> Numbers:
             ("background", f"{with_error(row['background_counts'], np.nan)} expected of them"),
             ("", ""),
             ("refolded", f"{row['refold_statistic']} {row['refold_cstat']:.1f}"),
-            ("expected", f"{row['refold_expected']:.1f} in {row['refold_bins']} bins"),
+            (
+                "expected",
+                f"{row['refold_expected']:.1f} in {row['refold_bins']} bins, less "
+                f"{row['refold_freedom']:.1f} that a fit follows",
+            ),
             ("difference", f"{row['refold_z']:+.2f} standard deviations"),
         ]
     numbers += [("", ""), ("status", status_words(row["status"]))]
@@ -124,12 +142,6 @@ def describe(row: Row, *, fitted: bool) -> Numbers:
     if not fitted:
         numbers.append(("not in the run's table yet: deconvolved just now", ""))
     return numbers
-
-
-def _other(working: WorkingObservation, method: Unfolder) -> Deconvolution:
-    """Deconvolve by another method."""
-    (estimate,) = method.estimates([working.problem])
-    return Deconvolution(working, estimate, working.refold(estimate.flux))
 
 
 def _only(

@@ -39,12 +39,15 @@ class Estimate:
     in_range : bool
         Whether the method is known to hold for such an observation.
     converged : bool
+    freedom : float
+        Parameters that follow the counts, as of `kernels.refold.Refold`.
     """
 
     flux: Array
     sigma: Array
     in_range: bool = True
     converged: bool = True
+    freedom: float = 0.0
 
     @classmethod
     def nothing(cls, energies: int) -> "Estimate":
@@ -153,11 +156,12 @@ class Network:
         response = np.stack([problem.matrix for problem in problems])
         found = self.deconvolver.deconvolve(counts, response, background)
         return [
-            Estimate(np.exp(log_flux), sigma, bool(in_range))
-            for log_flux, sigma, in_range in zip(
+            Estimate(np.exp(log_flux), sigma, bool(in_range), freedom=float(freedom))
+            for log_flux, sigma, in_range, freedom in zip(
                 found.log_flux.astype(np.float64),
                 found.log_flux_sigma.astype(np.float64),
                 found.in_range,
+                found.freedom,
                 strict=True,
             )
         ]
@@ -189,4 +193,4 @@ def choose_method(name: str, device: str) -> Method:
 def _estimate(found: Unfolded) -> Estimate:
     """Put what a kernel gives into an estimate."""
     sigma = np.full(found.flux.shape, np.nan) if found.sigma is None else found.sigma
-    return Estimate(found.flux, sigma, converged=found.converged)
+    return Estimate(found.flux, sigma, converged=found.converged, freedom=found.freedom)

@@ -1,77 +1,121 @@
-"""A picture of one observation: counts and what the spectrum refolds to, and the spectrum itself.
+"""A picture of one observation or source: its counts, and its spectrum before the telescope.
 
-Counts are drawn per keV and second, grouped where they are few; residuals are in standard
-deviations of the counts expected. Below stand the intrinsic spectrum with its bands of 68 and 95 %
-and what another method gives.
+Counts are drawn per keV and second, grouped where they are few, with what the deconvolved spectrum
+and another one fold to: that of another method, or the source model that was fitted. Residuals are
+in standard deviations of the counts expected. Below stands the intrinsic spectrum with its bands of
+68 and 95 %, the other one over it; beside it the corner plot of the posterior where there is one.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
 from ..kernels.poisson import fold
 from ..kernels.response import DETECTOR_EDGES, ENERGY_EDGES
+from ..kernels.unfold import Problem
 from .sheet import FAINT, INK, blank_page, save
 from .spectrum import BESIDE, DATA, LEFT, MODEL, NOISE, RIGHT, write_numbers
-from .xray import Deconvolution
+from .xray_corner import draw_corner
 
 Array = NDArray[np.float64]
 
-SIZE = (12.4, 8.2)
+SIZE, CORNER = (12.4, 8.2), 7.0  # inches; what a corner plot adds to the width
 BACKGROUND, OTHER = "#2f7fb5", "#8a6d3b"
 _GROUP = 10.0  # counts expected in a group of detector bins, at least
 _WIDE = 1.959964  # standard deviations of a band of 95 %
 _TICKS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0)  # keV
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is drawn.
+
+    Parameters
+    ----------
+    problem : Problem
+        Counts, response and background on the working grid.
+    exposure : float
+        [s].
+    flux, sigma : ndarray, shape (energy,)
+        The deconvolved spectrum [photons/cm2/s/keV] and the standard deviation of its logarithm.
+    other : ndarray, shape (energy,)
+        Of another method, or of the source model [photons/cm2/s/keV].
+    names : (str, str)
+        Of the two.
+    fitted : bool
+        Whether the other one is the model that was fitted: residuals are then those of the fit.
+    """
+
+    problem: Problem
+    exposure: float
+    flux: Array
+    sigma: Array
+    other: Array
+    names: tuple[str, str]
+    fitted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Corner:
+    """A posterior to be drawn: draws (draw, parameter), the fit (parameter,), and their labels."""
+
+    draws: Array
+    fit: Array
+    labels: tuple[str, ...]
+
+
 def draw_observation(
     path: Path,
-    found: Deconvolution,
+    subject: Subject,
     *,
-    beside: Deconvolution,
-    names: tuple[str, str],
     title: str,
     subtitle: str,
     numbers: Sequence[tuple[str, str]],
+    corner: Corner | None = None,
 ) -> None:
-    """Draw an observation and its deconvolution as a PNG.
+    """Draw counts and spectrum as a PNG.
 
     Parameters
     ----------
     path : Path
         The PNG, replaced if it is there.
-    found, beside : Deconvolution
-        What is drawn, and another method for comparison.
-    names : (str, str)
-        Of the two methods.
+    subject : Subject
     title, subtitle : str
         Which observation, by what.
     numbers : sequence of (str, str)
         What stands beside the picture; see `spectrum.write_numbers`.
+    corner : Corner or None
 
     Raises
     ------
     StorageError
         If the disk refuses.
     """
-    figure = blank_page(*SIZE)
+    figure: Figure | SubFigure
+    page = blank_page(SIZE[0] + (CORNER if corner else 0.0), SIZE[1])
+    figure = page
+    if corner is not None:
+        figure, right = page.subfigures(1, 2, width_ratios=[SIZE[0], CORNER], squeeze=False)[0]
+        draw_corner(right, corner.draws, corner.fit, corner.labels)
     figure.text(LEFT, 0.965, title, fontsize=13, color=INK)
     figure.text(BESIDE, 0.965, subtitle, fontsize=8, color=FAINT)
     wide = RIGHT - LEFT
     upper = figure.add_axes((LEFT, 0.635, wide, 0.3))
     middle = figure.add_axes((LEFT, 0.505, wide, 0.12), sharex=upper)
     lower = figure.add_axes((LEFT, 0.065, wide, 0.37), sharex=upper)
-    _draw_counts(upper, middle, found, beside, names)
-    _draw_spectrum(lower, found, beside, names)
+    _draw_counts(upper, middle, subject)
+    _draw_spectrum(lower, subject)
     for axes in (upper, middle, lower):
         _tidy(axes)
     upper.tick_params(labelbottom=False)
     write_numbers(figure, numbers)
-    save(figure, path)
+    save(page, path)
 
 
 def groups(expected: Array, least: float = _GROUP) -> NDArray[np.int64]:
@@ -100,24 +144,19 @@ def groups(expected: Array, least: float = _GROUP) -> NDArray[np.int64]:
     return np.array(starts)
 
 
-def _draw_counts(
-    upper: Axes,
-    middle: Axes,
-    found: Deconvolution,
-    beside: Deconvolution,
-    names: tuple[str, str],
-) -> None:
-    """Draw counts, both refolded spectra, the background, and what is left over."""
-    problem = found.working.problem
-    models = [
-        fold(problem.matrix, one.estimate.flux, problem.background) for one in (found, beside)
-    ]
-    starts = groups(np.maximum(models[0], 0.0))
+def _draw_counts(upper: Axes, middle: Axes, subject: Subject) -> None:
+    """Draw counts, both folded spectra, the background, and what is left over."""
+    problem = subject.problem
+    spectra = [(subject.flux, f"{subject.names[0]}, refolded"), (subject.other, subject.names[1])]
+    if subject.fitted:
+        spectra = [(subject.other, f"{subject.names[1]}, folded"), (subject.flux, spectra[0][1])]
+    models = [fold(problem.matrix, flux, problem.background) for flux, _ in spectra]
+    starts = groups(np.maximum(np.nan_to_num(models[0]), 0.0))
     counts, model, other, background = (
         np.add.reduceat(array, starts) for array in (problem.counts, *models, problem.background)
     )
     edges = DETECTOR_EDGES[np.append(starts, DETECTOR_EDGES.size - 1)]
-    per = np.diff(edges) * found.working.observation.exposure
+    per = np.diff(edges) * subject.exposure
     centre, half = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
     error = np.sqrt(np.maximum(counts, 1.0))
     upper.errorbar(
@@ -135,9 +174,9 @@ def _draw_counts(
             background / per, edges, baseline=None, color=BACKGROUND, lw=1.0, label="background"
         )
     dashes = {"color": OTHER, "lw": 1.0, "ls": (0, (4, 3)), "baseline": None}
-    upper.stairs(other / per, edges, label=names[1], **dashes)
+    upper.stairs(other / per, edges, label=spectra[1][1], **dashes)
     curve = {"color": MODEL, "lw": 1.4, "baseline": None}
-    upper.stairs(model / per, edges, label=f"{names[0]}, refolded", **curve)
+    upper.stairs(model / per, edges, label=spectra[0][1], **curve)
     upper.set(xscale="log", yscale="log", ylabel="counts s⁻¹ keV⁻¹")
     positive = (counts / per)[counts > 0]
     if positive.size:
@@ -152,19 +191,16 @@ def _draw_counts(
     middle.set_ylim(-min(reach, 12.0), min(reach, 12.0))
 
 
-def _draw_spectrum(
-    axes: Axes, found: Deconvolution, beside: Deconvolution, names: tuple[str, str]
-) -> None:
-    """Draw the intrinsic spectrum with its bands, and the other method's."""
-    estimate = found.estimate
-    flux, sigma = estimate.flux, estimate.sigma
+def _draw_spectrum(axes: Axes, subject: Subject) -> None:
+    """Draw the intrinsic spectrum with its bands, and the other one."""
+    flux, sigma = subject.flux, subject.sigma
     if np.isfinite(sigma).any():
         for reach, colour, label in ((_WIDE, "#f3d3d7", "95 %"), (1.0, "#e5a3ab", "68 %")):
             low, high = (flux * np.exp(sign * reach * sigma) for sign in (-1, 1))
             axes.stairs(high, ENERGY_EDGES, baseline=low, fill=True, color=colour, label=label)
     dashes = {"color": OTHER, "lw": 1.0, "ls": (0, (4, 3)), "baseline": None}
-    axes.stairs(beside.estimate.flux, ENERGY_EDGES, label=names[1], **dashes)
-    axes.stairs(flux, ENERGY_EDGES, baseline=None, color=MODEL, lw=1.4, label=names[0])
+    axes.stairs(subject.other, ENERGY_EDGES, label=subject.names[1], **dashes)
+    axes.stairs(flux, ENERGY_EDGES, baseline=None, color=MODEL, lw=1.4, label=subject.names[0])
     axes.set(
         xscale="log",
         yscale="log",

@@ -7,7 +7,7 @@ known or none; above 1e5 counts on the native channels, where two channels of a 
 apart.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -84,33 +84,31 @@ class WorkingObservation:
         return detector_bins(response.channel_low, response.channel_high) >= 0
 
     def has_signal(self) -> bool:
-        """Tell whether the counts are more than the background would give by chance.
-
-        With a measured background the source's share of all counts is binomial (Li & Ma 1983, ApJ
-        272, 317, section 2); with one that is known, counts are Poisson.
-        """
-        counts, background = self.counts, self.observation.background
-        if counts == 0:
-            return False
-        expected = self.background
+        """Tell whether the counts are more than the background would give by chance."""
+        background = self.observation.background
         if background is None or not background.poisson:
-            return float(gammainc(counts, expected)) < _BY_CHANCE
+            return exceeds(self.counts, self.background, None, 1.0)
         beside = float(to_detector(background.counts, self.bins).sum())
-        scale = expected / beside if beside > 0 else float(np.median(background.scale))
-        return float(betainc(counts, beside + 1.0, scale / (1.0 + scale))) < _BY_CHANCE
+        return exceeds(self.counts, self.background, beside, float(np.median(background.scale)))
 
-    def refold(self, flux: Array) -> Refold:
+    def refold(self, flux: Array, freedom: float = 0.0) -> Refold:
         """Compare a spectrum with the counts it was made from.
 
         Parameters
         ----------
         flux : ndarray, shape (energy,)
             [photons/cm2/s/keV].
+        freedom : float
+            Parameters by which it was fitted to them.
 
         Returns
         -------
         Refold
         """
+        return replace(self._refold(flux), freedom=freedom)
+
+    def _refold(self, flux: Array) -> Refold:
+        """Compare, as if the spectrum had not been fitted."""
         if self.counts > BRIGHT:
             return self._refold_native(flux)
         problem, background = self.problem, self.observation.background
@@ -132,6 +130,29 @@ class WorkingObservation:
         if not background.poisson:
             return refold_cash(counts, source + background.expected[inside])
         return refold_w(counts, source, background.counts[inside], background.scale[inside])
+
+
+def exceeds(counts: float, expected: float, beside: float | None, scale: float) -> bool:
+    """Tell whether counts are more than a background gives by chance in one of a thousand.
+
+    With a measured background the source's share of all counts is binomial (Li & Ma 1983, ApJ 272,
+    317, section 2); with one that is known, counts are Poisson.
+
+    Parameters
+    ----------
+    counts, expected : float
+        Observed, and expected of the background.
+    beside : float or None
+        Counts of a measured background; None where it is known.
+    scale : float
+        Of one count beside, where there are none to tell.
+    """
+    if counts == 0:
+        return False
+    if beside is None:
+        return float(gammainc(counts, expected)) < _BY_CHANCE
+    scale = expected / beside if beside > 0 else scale
+    return float(betainc(counts, beside + 1.0, scale / (1.0 + scale))) < _BY_CHANCE
 
 
 def _measured(observation: Observation, bins: NDArray[np.int64]) -> tuple[Array, Array, Array]:

@@ -13,6 +13,8 @@ from ..io.errors import StorageError
 from ..io.fits_spectrum import IntrinsicSpectrum, write_spectrum
 from ..io.manifest import RunManifest
 from ..io.results import FitStatus
+from ..io.table import part_files, read_table
+from ..kernels.xray_model import MODELS
 from .xray_table import ObservationTable, Row
 
 
@@ -75,6 +77,7 @@ def write_spectra(run: Path, out: Path, *, where: str | None = None) -> SpectraR
     files: list[Path] = []
     names: Counter[str] = Counter()
     empty = 0
+    fitted = _fits(run, found.table.manifest)
     for row in found.rows(where):
         if row["status"] & FitStatus.NO_DATA:
             empty += 1
@@ -86,7 +89,9 @@ def write_spectra(run: Path, out: Path, *, where: str | None = None) -> SpectraR
             np.array(row["log_photon_flux"]),
             np.array(row["log_photon_flux_sigma"]),
         )
-        write_spectrum(path, spectrum, cards=_cards(row, found.table.manifest))
+        write_spectrum(
+            path, spectrum, cards=_cards(row, found.table.manifest) | fitted.get(row["obs"], {})
+        )
         files.append(path)
     return SpectraReport(tuple(files), empty, found.table.rows, found.table.manifest.plan.spaxels)
 
@@ -114,13 +119,49 @@ def _cards(row: Row, manifest: RunManifest) -> dict[str, Any]:
         "SFMETHOD": (manifest.table["method"], "how it was deconvolved"),
         "SFSTATUS": (row["status"], "FitStatus bits, 0 is good"),
         "REFOLD": (_number(row["refold_cstat"]), f"statistic {row['refold_statistic']} refolded"),
-        "REFOLDEX": (_number(row["refold_expected"]), "its expectation"),
-        "REFOLDZ": (_number(row["refold_z"]), "standard deviations above it"),
+        "REFOLDEX": (_number(row["refold_expected"]), "its mean if the spectrum is true"),
+        "REFOLDFR": (_number(row["refold_freedom"]), "by how much less is expected of a fit"),
+        "REFOLDZ": (_number(row["refold_z"]), "standard deviations above what is expected"),
         "SFINPUT": (_ascii(Path(row["file"]).name), "spectrum"),
         "SFCONFIG": (manifest.digest[:16], "digest of the configuration"),
         "CREATOR": f"stream-fit {manifest.choices['version']}",
         "DATE": (datetime.now(UTC).isoformat(timespec="seconds")[:19], "this file, UTC"),
     }
+    return cards
+
+
+def _fits(run: Path, manifest: RunManifest) -> dict[str, dict[str, Any]]:
+    """Give the cards of what was fitted, by observation; none where another has its name.
+
+    Of a stack, all members have the cards of their group.
+    """
+    folder = run / "fit"
+    if not manifest.later or not part_files(folder):
+        return {}
+    found: dict[str, dict[str, Any]] = {}
+    twice: set[str] = set()
+    for row in read_table(folder).to_pylist():
+        for name in row["members"]:
+            twice |= {name} & found.keys()
+            found[name] = _fit_cards(row)
+    return {name: cards for name, cards in found.items() if name not in twice}
+
+
+def _fit_cards(row: Row) -> dict[str, Any]:
+    """Say in the header what was fitted."""
+    cards: dict[str, Any] = {
+        "FITGROUP": (_ascii(row["group"]), "what was fitted together"),
+        "FITMODEL": (row["model"], "on native channels"),
+        "FITSTAT": (_number(row["cstat"]), f"statistic {row['statistic']} of the fit"),
+        "FITEXP": (_number(row["cstat_expected"]), "its expectation"),
+        "FITSTATU": (row["status"], "FitStatus bits of the fit, 0 is good"),
+        "FITZ": (row["redshift"], "redshift, given"),
+    }
+    for name in MODELS[row["model"]].names:
+        keyword = name.upper().replace("_", "")[:8]
+        error = f"{keyword[:5]}ERR"
+        cards[keyword] = (_number(row[name]), f"{name}, fitted")
+        cards[error] = (_number(row[f"{name}_err"]), f"standard error of {name}")
     return cards
 
 

@@ -36,6 +36,12 @@ def open_deconvolve(config: RunConfig) -> Stage:
     recipe = XrayRecipe(method)
     paths = [Path(path) for path in config.inputs]
     whole = ObservationSource(paths, links=links, batch=1)
+
+    def then(run: Path) -> Stage:
+        from .xray_fit_stage import open_fit
+
+        return open_fit(config, whole, method, run)
+
     return Stage(
         name=whole.name,
         recipe=recipe,
@@ -52,6 +58,8 @@ def open_deconvolve(config: RunConfig) -> Stage:
         provider=method.provider,
         batch=_BATCH,
         rows="observations",
+        table="deconvolve",
+        then=None if chosen.no_fit else then,
     )
 
 

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from streamfit.kernels import consistency
 from streamfit.kernels.consistency import LIMIT, consistent
+from streamfit.kernels.likelihood import cash_moments
 from streamfit.kernels.poisson import fold
 from streamfit.kernels.refold import refold_cash
 
@@ -51,3 +53,9 @@ def test_a_tight_sigma_holds_the_estimate(scene):
     matrix, counts, background, truth = scene
     found, _ = consistent(matrix, counts, background, truth + 0.5, np.full(40, 1e-6))
     np.testing.assert_allclose(found, truth + 0.5, atol=1e-3)
+
+
+def test_no_true_bin_with_a_count_has_smaller_moments_than_are_taken_for_granted():
+    mean, variance = cash_moments(np.geomspace(1.0, 1e6, 2000))
+    assert mean.min() > 1.0
+    assert variance.min() > consistency._LEAST_VARIANCE

@@ -8,6 +8,7 @@ from streamfit.io.errors import StorageError
 from streamfit.io.table import read_table
 from streamfit.stream.demo import demo, demo_xray
 from streamfit.tools.compare import report
+from streamfit.tools.compare_xray import fits
 from streamfit.tools.compare_xray import report as compare_xray
 from streamfit.tools.cube_plan import CubePlan
 from streamfit.tools.simulate_cube import simulate
@@ -41,19 +42,25 @@ def test_the_demo_leaves_a_run_maps_and_a_picture_and_prints_a_table(tmp_path, c
 
 def few(folder):
     """Four observations."""
-    return simulate_xray(XrayPlan(folder, number=4, counts=(1e3, 1e4), responses=1))
+    models = ("powerlaw", "thermal")
+    return simulate_xray(XrayPlan(folder, number=4, counts=(1e3, 1e4), responses=1, models=models))
 
 
 def test_the_demo_of_x_rays_leaves_a_run_spectra_and_a_picture(tmp_path, capsys):
     folder = tmp_path / "demo"
     method = {"method": "richardson-lucy"}
-    assert demo_xray(arguments(folder), simulate=few, compare=compare_xray, **method) == 0
+    assert (
+        demo_xray(arguments(folder), simulate=few, compare=compare_xray, hold=fits, **method) == 0
+    )
     assert read_table(folder / "run" / "deconvolve").num_rows == 4
     assert (folder / "demo.png").stat().st_size > 20_000
     names = sorted(path.name for path in (folder / "spectra").iterdir())
     assert names == [f"obs000{number}.fits" for number in range(4)]
     printed = capsys.readouterr()
     assert "Deconvolved against true" in printed.out
+    assert "Fitted (apec1) against true" in printed.out
+    assert "Fitted (powerlaw) against true" in printed.out
+    assert read_table(folder / "run" / "fit").num_rows == 4
     assert "four spectra beside their truth" in printed.err
 
 

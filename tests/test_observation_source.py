@@ -94,3 +94,25 @@ def test_what_is_not_there_is_refused(files, tmp_path):
     key = ObservationSource(files, batch=2).keys()[0]
     with pytest.raises(InputError, match="not a batch of this plan"):
         ObservationSource(files, batch=3).read(key)
+
+
+def test_single_observations_are_found_by_their_place(files):
+    source = ObservationSource(files, batch=3)
+    names = [name for name, _ in source.names]
+    assert names == [source.one(place).name for place in range(len(source))]
+    assert source.names[3] == ("many.pha2[2]", files[2])
+    assert source.targets() == ["A test", "A test", *[""] * 6]
+    many = source.one(4)
+    assert isinstance(many, Observation)
+    np.testing.assert_array_equal(many.counts, counts(2))
+
+
+def test_a_file_that_has_lost_a_spectrum_is_named(files):
+    source = ObservationSource(files)
+    pha2(files[2], np.stack([counts(seed) for seed in range(2)]))
+    found = source.one(5)
+    assert isinstance(found, RefusedObservation)
+    assert (found.name, found.reason) == (
+        "many.pha2[4]",
+        "many.pha2: no row 4, it has 2; give one of them",
+    )

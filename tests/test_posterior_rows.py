@@ -126,10 +126,20 @@ def test_a_wide_network_prior_hardly_narrows_and_the_bare_one_does_and_says_so()
     assert 0.6 < widths[1.0] / flat < 0.9
 
 
-def test_several_groups_are_refused():
+def test_several_groups_are_sampled():
     groups = (("Halpha", "NII6548", "NII6583"), ("SII6716", "SII6731"))
-    with pytest.raises(InputError, match=r"--bayes integrates one velocity.*makes 2 groups"):
-        OpticalRecipe(fts_header(), dataclasses.replace(FLAT, groups=groups))
+    header, batch = sitelle(noise=0.02)
+    recipe = OpticalRecipe(header, dataclasses.replace(FLAT, groups=groups))
+    table = table_of(recipe, batch)
+    assert (table["k_hat"] < 0.7).mean() > 0.9
+    for name in ("velocity", "velocity_g2"):
+        ratio = table[f"post_{name}_sigma"] / table[f"{name}_err"]
+        assert np.median(ratio) == pytest.approx(1.0, abs=0.04), name
+        away = (table[f"post_{name}"] - table[name]) / table[f"{name}_err"]
+        assert np.abs(away).max() < 0.5, name
+    assert "log_bayes_factor" not in table
+    with pytest.raises(InputError, match=r"--prior mdn is a density of one .*makes 2 groups"):
+        build_config("optical", "c", sets=["bayes=true", "prior=mdn", "groups=A,B;C"])
 
 
 def test_dead_spectra_have_no_posterior():

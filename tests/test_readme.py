@@ -11,7 +11,9 @@ import pytest
 from streamfit.io.errors import InputError
 from streamfit.io.results import FitStatus, optical_columns
 from streamfit.io.xray_columns import deconvolve_columns
+from streamfit.io.xray_fit_columns import FitLayout, Quantity, fit_columns
 from streamfit.kernels.lines import REST_AIR_NM, STRONG
+from streamfit.kernels.xray_model import MODELS
 from streamfit.stream.layers import build_config
 from streamfit.stream.options import OPTIONS
 from streamfit.stream.parser import build_parser, join_negative
@@ -108,7 +110,7 @@ def test_the_example_of_a_toml_file_is_understood(tmp_path):
 
 def test_columns_and_status_bits_are_explained():
     table = README.partition("### Columns")[2].partition("### Reading")[0]
-    for column in optical_columns(["L"], "U", groups=2):
+    for column in optical_columns(["L"], "U", groups=2, components=2):
         stem = column.name.removesuffix("_err")
         assert f"`{stem}`" in table or f"`{column.name}`" in table, column.name
     for bit in FitStatus:
@@ -119,6 +121,14 @@ def test_x_ray_columns_and_methods_are_explained():
     section = README.partition("### X-ray columns")[2].partition("\n## ")[0]
     for column in deconvolve_columns(1):
         assert f"`{column.name}`" in section, column.name
+    for model in MODELS.values():
+        told = tuple(Quantity(one.name, one.unit, one.meaning) for one in model.parameters)
+        layout = FitLayout(told, bayes=True, against="apec2", stacked=1)
+        for column in fit_columns(layout):
+            if not column.name.startswith("post_") or column.name.startswith("post_kT_"):
+                ending = column.name.replace("post_kT_q", "..._q")
+                assert f"`{column.name}`" in section or f"`{ending}`" in section, column.name
+        assert f"| `{model.name}`" in README
     methods = README.partition("## X-ray spectra")[2].partition("###")[0]
     for name in ("rim", *UNFOLDERS):
         assert f"| `{name}`" in methods, name

@@ -127,6 +127,65 @@ def test_a_second_signal_leaves_at_once(tmp_path):
     assert process.returncode == 130
 
 
+def two_stages(last=()):
+    """Give what opens two toy stages, each into a table of its own; `last` is called at the end."""
+
+    def opener(config):
+        first, second = (toy_opener(spaxels=256)(config) for _ in range(2))
+        fit = first.recipe.fit
+
+        def telling(batch):
+            if batch.key.stop == 256:
+                for one in last:
+                    one()
+            return fit(batch)
+
+        first.recipe.fit = telling
+        second = dataclasses.replace(second, rows="sources")
+        return dataclasses.replace(first, table="deconvolve", then=lambda run: second)
+
+    return opener
+
+
+def test_two_stages_fill_two_tables_and_both_are_resumed(tmp_path):
+    folder = tmp_path / "run"
+    manners = Manners(opener=two_stages())
+    config = dataclasses.replace(toy_config(), stage="xray")
+    assert start_run(config, folder, manners=manners).spaxels == 512
+    before = {name: read_table(folder / name) for name in ("deconvolve", "fit")}
+    for name, table in before.items():
+        next((folder / name).glob("part-*")).unlink()
+        assert resume_run(folder, manners=manners).spaxels == 256
+        same_bytes(read_table(folder / name), table)
+    assert resume_run(folder, manners=manners).spaxels == 0
+
+
+def test_a_signal_at_the_end_of_the_first_stage_leaves_the_second_to_resume(tmp_path):
+    folder = tmp_path / "run"
+    last = [lambda: os.kill(os.getpid(), signal.SIGINT), lambda: time.sleep(0.2)]
+    config = dataclasses.replace(toy_config(threads=1), stage="xray")
+    outcome = start_run(config, folder, manners=Manners(opener=two_stages(last)))
+    assert outcome.state == "interrupted"
+    assert outcome.spaxels == 256
+    assert RunDirectory(folder).status()["state"] in ("killed", "interrupted")
+    assert resume_run(folder, manners=Manners(opener=two_stages())).spaxels == 256
+    assert read_table(folder / "fit").num_rows == 256
+
+
+def test_a_later_stage_that_is_cut_otherwise_is_refused(tmp_path):
+    folder = tmp_path / "run"
+    config = dataclasses.replace(toy_config(), stage="xray")
+    start_run(config, folder, manners=Manners(opener=two_stages()))
+    next((folder / "fit").glob("part-*")).unlink()
+
+    def other(config):
+        first = two_stages()(config)
+        return dataclasses.replace(first, then=lambda run: toy_opener(spaxels=512)(config))
+
+    with pytest.raises(ChangedInputError, match="is cut into 16 batches, the run began with 8"):
+        resume_run(folder, manners=Manners(opener=other))
+
+
 def test_resume_of_a_complete_run_does_nothing_even_without_its_input(tmp_path):
     folder = tmp_path / "run"
     start(folder)

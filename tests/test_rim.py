@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,16 +33,20 @@ def run(rim, trials):
 
 
 def test_it_recovers_spectra_it_has_never_seen_better_than_the_penalised_fit(rim, instruments):
-    trials = draw_trials(instruments, (3e3, 1e4), 24, seed=1)
+    trials = draw_trials(instruments, (3e3, 1e4), 20, seed=1)
     found = run(rim, trials)
     truth = np.exp(trials.log_flux)
     ours = errors(truth, np.exp(found.log_flux))
+    # The best fixed strength at these counts; the evidence, ten times as slow, gains 5 %.
     fits = [
-        penalised_map(Problem(trials.counts[row], trials.response(row), trials.background[row]))
+        penalised_map(
+            Problem(trials.counts[row], trials.response(row), trials.background[row]),
+            strength=300.0,
+        )
         for row in range(len(trials))
     ]
     theirs = errors(truth, np.array([one.flux for one in fits]))
-    assert ours.smoothed.mean() < 0.9 * theirs.smoothed.mean()
+    assert ours.smoothed.mean() < 0.8 * theirs.smoothed.mean()
     assert ours.l1.mean() < theirs.l1.mean()
     assert found.in_range.all()
 
@@ -64,8 +69,32 @@ def test_folded_again_it_agrees_with_the_counts(rim, instruments, counts):
         fold(trials.response(row), np.exp(found.log_flux[row]), trials.background[row])
         for row in range(len(trials))
     ]
-    z = [refold_cash(n, m).z for n, m in zip(trials.counts, models, strict=True)]
-    assert np.mean(np.array(z) < 2.0) >= 0.9
+    given = zip(trials.counts, models, found.freedom, strict=True)
+    z = np.array([replace(refold_cash(n, m), freedom=free).z for n, m, free in given])
+    assert np.mean(np.abs(z) < 2.0) >= 0.9
+
+
+def test_with_its_freedom_the_refolded_statistic_is_as_expected(rim, instruments):
+    trials = draw_trials(instruments, (1e3, 3e4), 60, seed=10, background=False)
+    found = run(rim, trials)
+    refolds = [
+        refold_cash(trials.counts[row], fold(trials.response(row), np.exp(found.log_flux[row])))
+        for row in range(len(trials))
+    ]
+    freedom = found.freedom.mean()
+    assert 3.0 < freedom < 30.0
+    short = np.mean([one.expected - one.value for one in refolds])
+    # The mean of sixty scatters by 21 / sqrt(60).
+    assert short == pytest.approx(freedom, abs=8.0)
+
+
+def test_the_brighter_the_more_parameters_follow_the_counts(rim, instruments):
+    faint, bright = (
+        run(rim, draw_trials(instruments, counts, 4, seed=11)).freedom
+        for counts in ((1e2, 2e2), (1e4, 2e4))
+    )
+    assert (faint > 0).all()
+    assert (bright > faint.max()).all()
 
 
 def test_rows_do_not_depend_on_their_batch(rim, instruments):
@@ -108,6 +137,7 @@ def test_what_cannot_be_deconvolved_is_nan_and_out_of_range(rim, instruments):
     assert np.isnan(found.log_flux[:5]).all()
     assert np.isnan(found.log_flux_sigma[:5]).all()
     np.testing.assert_array_equal(found.in_range, [False] * 5 + [True])
+    np.testing.assert_array_equal(np.isnan(found.freedom), [True] * 5 + [False])
     assert np.isfinite(found.log_flux[5]).all()
 
 
@@ -144,7 +174,7 @@ def test_shapes_off_the_working_grid_are_refused(rim):
     with pytest.raises(ValueError, match=r"response has shape \(1, 200, 256\), the network takes"):
         rim.deconvolve(np.zeros((1, 222)), np.zeros((1, 200, 256)), np.zeros((1, 222)))
     with pytest.raises(ValueError, match="log_flux has shape"):
-        Deconvolved(np.zeros((2, 5)), np.zeros((2, 4)), np.ones(2, dtype=bool))
+        Deconvolved(np.zeros((2, 5)), np.zeros((2, 4)), np.ones(2, dtype=bool), np.ones(2))
 
 
 def test_weights_that_are_not_those_of_the_card_are_refused(tmp_path):
@@ -181,6 +211,7 @@ def test_the_temperature_is_interpolated_in_the_logarithm_of_counts(rim):
     assert calibration.temperature(middle) == pytest.approx(0.5 * (values[2] + values[3]))
     assert calibration.temperature(0.0) == values[0]
     assert calibration.temperature(1e9) == values[-1]
+    assert calibration.freedom(0.0) == rim.card.calibration["freedom"][0]
 
 
 def test_the_graph_is_small_and_takes_batches_of_any_size(rim):

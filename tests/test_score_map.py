@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from streamfit.kernels import scan, score_map, varpro
+from streamfit.kernels import _score_features, scan, score_map, varpro
 from streamfit.kernels.axis import GAUSSIAN_FWHM, SINC_FWHM
 from streamfit.kernels.emission import Continuum, Shape, tie
 from streamfit.kernels.lines import RATIOS, REST_AIR_NM
@@ -122,6 +122,22 @@ def test_first_peak_is_the_minimum_where_channels_weigh_differently(grating):
     data[:, ::17] = np.nan
     read = grating.read_weighted(data, weight)
     compare(read.anchors[:, 0], grating.fit(data, weight, v, b), most=0.5)
+
+
+def test_the_layout_of_the_weights_compiles_nothing_again(grating):
+    data, _, _ = grating.spectra(4, 30.0)
+    weight = np.full(data.shape, 30.0)
+    seen = []
+
+    def listen(rows, right, z):
+        for order in "CF":
+            layout = np.asarray(weight[rows], order=order)
+            seen.append(grating.table.read_weighted(data[rows], layout, (right, z)).anchors)
+            seen.append(len(_score_features.read.signatures))
+
+    grating.weighted.seeds(data, weight, listen)
+    np.testing.assert_array_equal(seen[2], seen[0])
+    assert seen[3] == seen[1]
 
 
 @pytest.mark.parametrize("name", ["fts", "grating"])

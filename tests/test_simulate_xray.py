@@ -12,7 +12,7 @@ from streamfit.io.observations import ObservationBatch
 from streamfit.io.ogip import read_observation
 from streamfit.io.records import BatchKey
 from streamfit.io.xray_columns import energy_edges
-from streamfit.kernels.plasma import flux_density, power_law
+from streamfit.kernels.plasma import flux_density, power_law, thermal, transmission
 from streamfit.kernels.response import ENERGY_EDGES
 from streamfit.models.plasma_table import load_plasma
 from streamfit.stream.cli import main
@@ -122,6 +122,34 @@ def test_the_image_of_the_first_hdu_is_written_and_not_read(tmp_path):
     found = read_observation(path)
     assert found.background is None
     assert found.nbytes < 6_000_000
+
+
+def test_one_source_is_seen_with_one_flux_by_every_telescope(tmp_path):
+    simulate(XrayPlan(tmp_path, number=4, counts=(800, 800), models=("thermal",), sources=2))
+    rows = pq.read_table(tmp_path / "truth.parquet").to_pylist()
+    for one, other in ((0, 2), (1, 3)):
+        assert rows[one]["log_photon_flux"] == rows[other]["log_photon_flux"]
+        assert rows[one]["norm"] == rows[other]["norm"] > 0
+        assert rows[one]["counts_expected"] != rows[other]["counts_expected"]
+        names = [fits.getval(tmp_path / rows[at]["obs"], "OBJECT", 1) for at in (one, other)]
+        assert names == [f"source {one}"] * 2
+    assert rows[0]["counts_expected"] == pytest.approx(800)  # the typical telescope's
+    assert rows[0]["kT"] != rows[1]["kT"]
+
+
+def test_the_norm_of_the_truth_gives_the_flux_of_the_truth(tmp_path):
+    simulate(XrayPlan(tmp_path, number=2, models=("powerlaw", "two-temperature")))
+    table = load_plasma()
+    for row in pq.read_table(tmp_path / "truth.parquet").to_pylist():
+        if row["model"] == "powerlaw":
+            photons = power_law(table.edges, row["index"], row["norm"])
+        else:
+            photons = sum(
+                thermal(table, row[kT], row["abundance"], row["redshift"], row[norm])
+                for kT, norm in (("kT", "norm"), ("kT2", "norm2"))
+            )
+        flux = flux_density(table.edges, photons * transmission(table, row["nH"]), ENERGY_EDGES)
+        np.testing.assert_allclose(np.log(flux), row["log_photon_flux"], rtol=1e-9)
 
 
 @pytest.mark.parametrize(

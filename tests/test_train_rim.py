@@ -7,7 +7,7 @@ pytest.importorskip("onnxscript", reason="pip install 'stream-fit[train]' to exp
 from streamfit.models.card import load_card  # noqa: E402
 from streamfit.models.plasma_table import load_plasma  # noqa: E402
 from streamfit.models.session import open_session  # noqa: E402
-from streamfit.tools.export_rim import calibrate, export, read_checkpoint  # noqa: E402
+from streamfit.tools.export_rim import calibrate, export, make_card, read_checkpoint  # noqa: E402
 from streamfit.tools.rim_network import Shape  # noqa: E402
 from streamfit.tools.train_rim import Plan, Trainer, inputs, learn_prior  # noqa: E402
 from streamfit.tools.xray_batches import Simulator  # noqa: E402
@@ -102,11 +102,25 @@ def test_what_is_exported_is_what_was_trained(folder, exported):
 def test_sigmas_that_are_too_small_are_given_a_higher_temperature(exported):
     wide, narrow = (_Stretched(exported, factor) for factor in (1.0, 0.5))
     found = [
-        calibrate(one, Simulator(load_plasma(), (), np.random.default_rng(5), keep=0), 3)
+        calibrate(one, Simulator(load_plasma(), (), np.random.default_rng(5), keep=3), 3)
         for one in (wide, narrow)
     ]
-    ratio = np.array(found[1]) / np.array(found[0])
+    ratio = np.array(found[1]["temperature"]) / np.array(found[0]["temperature"])
     assert np.median(ratio) == pytest.approx(2.0, rel=0.3)
+    assert found[0]["freedom"] == found[1]["freedom"]
+    assert 0.0 <= min(found[0]["freedom"]) <= max(found[0]["freedom"]) <= 1.0
+
+
+def test_a_card_counts_the_training_of_the_network_that_was_gone_on_from(folder):
+    _, _, held = read_checkpoint(folder)
+    first = make_card(held, 8, ["b", "a"]).training
+    assert (first["steps"], first["responses"]) == (4, ["a", "b"])
+    before = {"sha256": "c0ffee", "steps": 1000, "hours": 1.5}
+    held = {**held, "plan": {**held["plan"], "before": before}, "spent": 1800.0}
+    found = make_card(held, 8, []).training
+    assert found["steps"] == 1004
+    assert found["hours"] == 2.0
+    assert found["plan"]["before"]["sha256"] == "c0ffee"
 
 
 class _Stretched:
@@ -115,6 +129,7 @@ class _Stretched:
     def __init__(self, rim, factor):
         self.rim, self.factor = rim, factor
         self.rim._calibration._temperature[:] = 1.0
+        self.rim._calibration._freedom[:] = 1.0
 
     def deconvolve(self, counts, response, background):
         found = self.rim.deconvolve(counts, response, background)

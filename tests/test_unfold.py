@@ -227,3 +227,26 @@ def test_isis_is_counts_over_the_summed_response():
 def test_shapes_that_disagree_are_refused():
     with pytest.raises(ValueError, match=r"background has shape \(3,\), the matrix \(4, 5\)"):
         Problem(np.zeros(4), np.zeros((4, 5)), np.zeros(3))
+
+
+def test_the_penalised_fit_tells_how_many_parameters_follow_the_counts():
+    energy, detector = np.arange(12.0), np.linspace(-2.0, 14.0, 30)
+    matrix = 400.0 * np.exp(-0.5 * ((detector[:, None] - energy) / 1.0) ** 2)
+
+    def fitted(counts):
+        return penalised_map(Problem(counts, matrix, np.zeros(30)), strength=30.0, tolerance=1e-9)
+
+    # Counts that are a fit's own, so that the expected curvature is that of the likelihood.
+    counts = fitted(matrix @ np.exp(-0.1 * energy + 0.5 * np.sin(energy))).model
+    step = 0.3 * np.sqrt(counts)
+    moved = [fitted(counts + one).model - fitted(counts - one).model for one in np.diag(step)]
+    freedom = fitted(counts).freedom
+    assert (np.diag(moved) / (2.0 * step)).sum() == pytest.approx(freedom, rel=0.01)
+    assert 3.0 < freedom < 12.0
+
+
+def test_under_a_strong_penalty_a_level_and_a_slope_are_free():
+    energy, detector = np.arange(12.0), np.linspace(-2.0, 14.0, 30)
+    matrix = 400.0 * np.exp(-0.5 * ((detector[:, None] - energy) / 1.0) ** 2)
+    found = penalised_map(Problem(matrix.sum(axis=1), matrix, np.zeros(30)), strength=1e8)
+    assert found.freedom == pytest.approx(2.0, abs=0.01)

@@ -82,3 +82,19 @@ def test_no_counts_at_all_stay_finite(scene):
 def test_a_basis_of_other_energies_is_refused():
     with pytest.raises(ValueError, match=r"mean has shape \(12,\), the basis \(11, 4\)"):
         SpectralPrior(np.zeros(12), np.zeros((11, 4)))
+
+
+def test_the_freedom_is_how_far_the_refolded_counts_follow_the_observed_ones(scene):
+    prior, matrix, background, counts = scene
+
+    def refolded(observed):
+        fit = fit_prior(prior, observed, matrix, background, steps=25)
+        return fold(matrix, np.exp(fit.log_flux), background)
+
+    # Fitted counts, so that the expected curvature is that of the likelihood.
+    counts = refolded(counts)
+    freedom = fit_prior(prior, counts, matrix, background, steps=25).freedom
+    step = 0.3 * np.sqrt(counts)
+    moved = [refolded(counts + one) - refolded(counts - one) for one in np.diag(step)]
+    assert (np.diag(moved) / (2.0 * step)).sum() == pytest.approx(freedom, abs=0.1)
+    assert 2.0 < freedom < 4.0

@@ -43,6 +43,7 @@ class Fixed:
             np.broadcast_to(self.log_flux, shape),
             np.full(shape, 0.25),
             np.full(len(counts), self.in_range),
+            np.full(len(counts), 5.0),
         )
 
 
@@ -168,6 +169,22 @@ def test_what_does_not_refold_is_rejected(tmp_path):
         assert bool(row["status"] & FitStatus.REFOLD_REJECTED) == rejected
         assert (row["refold_z"] > REJECTED) == rejected
         np.testing.assert_allclose(row["log_photon_flux"], log_flux)
+
+
+def test_of_a_fit_less_is_expected_by_its_freedom(tmp_path):
+    source = ObservationSource([observation(tmp_path)])
+    batch = source.read(source.keys()[0])
+    log_flux = np.full(ENERGY_EDGES.size - 1, -8.0)
+    (row,) = XrayRecipe(Network(Fixed(log_flux))).fit(batch).to_pylist()
+    found = WorkingObservation.of(batch.observations[0]).refold(np.exp(log_flux))
+    assert row["refold_freedom"] == 5.0
+    assert row["refold_cstat"] == found.value
+    assert row["refold_expected"] == found.expected
+    assert row["refold_z"] == pytest.approx(found.z + 5.0 / found.scatter)
+    (plain,) = rows(tmp_path / "a.pha", method="isis")
+    assert plain["refold_freedom"] == 0.0
+    (mapped,) = rows(tmp_path / "a.pha", method="map")
+    assert 2.0 < mapped["refold_freedom"] < 60.0
 
 
 def test_the_network_is_given_a_batch_and_its_range_is_kept(tmp_path):

@@ -165,7 +165,7 @@ def calibrate(config: OpticalConfig, count: int, population: Population, seed: i
     header = sn3_header()
     recipe = OpticalRecipe(header, config)
     engine = recipe.fitter.engine if isinstance(recipe.fitter, ReducedFitter) else None
-    rows = RankedRows(recipe.model, header.name, header.unit, engine, config)
+    rows = RankedRows(recipe.model, header.unit, engine, config)
     recipe.posterior = rows
     found: dict = {"within": [], "ranks": [], "truth": [], "table": [], "cpu": 0.0}
     for first in range(0, count, _BATCH):

@@ -25,7 +25,14 @@ from ..kernels import varpro
 from ..kernels.score_map import Reading
 from ..models.card import save_card
 from ..models.mdn import GRAPH, DensityNetwork
-from .training_spectra import BROADEST, HELD_OUT, Observatory, draw_observatory, draw_spectra
+from .training_spectra import (
+    BROADEST,
+    HELD_OUT,
+    Observatory,
+    Spectra,
+    draw_observatory,
+    draw_spectra,
+)
 
 Array = NDArray[np.float64]
 
@@ -67,6 +74,10 @@ class Sample:
         """Give some spectra."""
         return Sample(*(getattr(self, field.name)[rows] for field in fields(self)))
 
+    def predicted(self, mean: Array, sigma: Array, rank: Array) -> "Sample":
+        """Give the same spectra with another's prediction."""
+        return replace(self, mean=mean, sigma=sigma, rank=rank)
+
     @property
     def pull(self) -> Array:
         """Error over the predicted standard deviation, shape (spaxel, 2)."""
@@ -91,7 +102,8 @@ def draw_sample(
     parts = []
     for first in range(0, count, _EACH):
         observatory = draw_observatory(rng, resolution=resolution, usual=True)
-        parts.append(_observe(network, observatory, min(_EACH, count - first), rng, plain=plain))
+        spectra = draw_spectra(observatory, min(_EACH, count - first), rng, plain=plain)
+        parts.append(observe(network, observatory, spectra)[0])
     return joined(parts)
 
 
@@ -101,17 +113,13 @@ def joined(parts: Sequence[Sample]) -> Sample:
     return Sample(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def _observe(
-    network: DensityNetwork,
-    observatory: Observatory,
-    count: int,
-    rng: np.random.Generator,
-    *,
-    plain: bool,
-) -> Sample:
-    spectra = draw_spectra(observatory, count, rng, plain=plain)
+def observe(
+    network: DensityNetwork, observatory: Observatory, spectra: Spectra
+) -> tuple[Sample, NDArray[np.bool_]]:
+    """Say what the network makes of spectra, and which of them have a score map."""
+    count = len(spectra.data)
     reading = observatory.score_map().read(spectra.data, np.ones(count))
-    good = np.isfinite(reading.features).all(axis=1)
+    good = np.asarray(np.isfinite(reading.features).all(axis=1))
     kept = Reading(reading.features[good], reading.anchors[good])
     density = network.density(kept, observatory.velocity)
     moments = density.moments()
@@ -120,7 +128,7 @@ def _observe(
     sure = spectra.plain & (spectra.snr >= 1)
     bound[sure] = cramer_rao(observatory, spectra.noiseless[sure], v=spectra.velocity[sure],
                              b=spectra.broadening[sure])  # fmt: skip
-    return Sample(
+    sample = Sample(
         np.full(good.sum(), observatory.resolution),
         spectra.snr[good],
         spectra.continuum[good],
@@ -131,6 +139,7 @@ def _observe(
         np.stack([density.velocity_cdf(v), density.broadening_cdf(b)], axis=1),
         bound[good],
     )
+    return sample, good
 
 
 def cramer_rao(observatory: Observatory, noiseless: NDArray, *, v: Array, b: Array) -> Array:
@@ -200,7 +209,8 @@ def all_figures(sample: Sample, *, least: int = 100) -> dict[str, list[Figures]]
     out["continuum over peak, SNR > 5"] = list(
         _bins(bright, bright.continuum, CONTINUUM, "", least)
     )
-    out["broadening, SNR > 5"] = list(_bins(bright, bright.truth[:, 1], WIDTHS, "km/s", least))
+    for of, by in (("true", bright.truth), ("predicted", bright.mean)):
+        out[f"{of} broadening, SNR > 5"] = list(_bins(bright, by[:, 1], WIDTHS, "km/s", least))
     return out
 
 
@@ -219,7 +229,12 @@ def flatness(sample: Sample, *, seed: int = 0) -> tuple[float, float]:
     return _pair(np.array([kstest(sample.rank[rows, i], "uniform").pvalue for i in (0, 1)]))
 
 
-def _printed(heading: str, rows: Sequence[Figures]) -> Table:
+def printed(heading: str, rows: Sequence[Figures]) -> None:
+    """Print the figures of some bins."""
+    Console(width=130).print(_table(heading, rows))
+
+
+def _table(heading: str, rows: Sequence[Figures]) -> Table:
     table = Table(title=heading, title_justify="left", box=None, pad_edge=False)
     for name in ("", "n", "bias", "median", "scatter/CRB", "68 %", "95 %"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
@@ -265,7 +280,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         bins = {heading: [asdict(row) for row in rows] for heading, rows in found.items()}
         print(json.dumps({"bins": bins, "flatness": even}, indent=1))
         return 0
-    parts = [_printed(heading, rows) for heading, rows in found.items()]
+    parts = [_table(heading, rows) for heading, rows in found.items()]
     Console(width=130).print(
         "velocity, then broadening, in each column",
         Group(*parts),

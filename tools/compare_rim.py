@@ -29,10 +29,12 @@ from .xray_responses import exact
 _TITLES = {
     "clusters": "Clusters, a response never seen",
     "all": "All kinds of sources, half with background; half of the responses made up",
+    "bands": "Bands and refolded spectra of five times as many of both",
     "responses": "The same sources behind responses seen and not seen",
     "faint": "How few counts suffice (clusters)",
     "strange": "Sources unlike any of the training",
 }
+_FOR_BANDS = ("within_68", "within_95", "refold_z", "not_rejected", "within_two")
 _KEPT = ("l1", "smoothed", "within_68", "within_95", "not_rejected", "within_two")
 
 
@@ -58,6 +60,11 @@ def record(found: dict[str, Any], path: Path = RIM) -> None:
             row = {"counts": list(part["counts"]), **ours}
             rows.append({**row, "best_map": best["MAP"], "best_rl": best["Richardson-Lucy"]})
         measured[key] = rows
+    measured["bands"] = [
+        {"source": part["source"], "counts": list(part["counts"])}
+        | {name: part["scores"][0][name] for name in _FOR_BANDS}
+        for part in found["bands"]
+    ]
     save_card(path, replace(card, measured={"observations": found["observations"], **measured}))
 
 

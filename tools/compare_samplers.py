@@ -64,7 +64,7 @@ def measure(count: int, snr: tuple[float, float], seed: int, live: int) -> dict[
     header = sn3_header()
     recipe = OpticalRecipe(header, config)
     engine = recipe.fitter.engine if isinstance(recipe.fitter, ReducedFitter) else None
-    rows = WatchedRows(recipe.model, header.name, header.unit, engine, config)
+    rows = WatchedRows(recipe.model, header.unit, engine, config)
     recipe.posterior = rows
     truth = draw(recipe, count, Population(snr), seed)
     ways = ("dynesty flat", "dynesty network", "emcee flat", "emcee network")

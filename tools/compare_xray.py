@@ -1,7 +1,7 @@
 """Print how an X-ray run agrees with the truth of a simulation.
 
-``python -m streamfit.tools.compare_xray RUN TRUTH`` prints the table of `agreement_xray`,
-``--picture PNG`` draws spectra beside their truth.
+``python -m streamfit.tools.compare_xray RUN TRUTH`` prints the tables of `agreement_xray` and, of a
+run with fits, `agreement_fit`; ``--picture PNG`` draws spectra beside their truth.
 """
 
 import argparse
@@ -14,12 +14,13 @@ import pyarrow.parquet as pq
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 from ..io.errors import StreamFitError
-from ..io.table import read_table
+from ..io.table import part_files, read_table
 from ..stream.sheet import FAINT, INK, blank_page, save
+from .agreement_fit import fit_agreement, fit_table
 from .agreement_xray import RANGE, Agreement, Pairs, agreement, pair
 
 _SHOWN = 4
@@ -81,7 +82,16 @@ def report(run: Path, truth: Path, picture: Path) -> RenderableType:
     """
     pairs = pair(read_table(run / "deconvolve"), pq.read_table(truth))
     draw(pairs, picture)
-    return table(agreement(pairs))
+    return Group(table(agreement(pairs)), *fits(run, truth))
+
+
+def fits(run: Path, truth: Path) -> list[Table]:
+    """Hold the second stage of a run against its truth; nothing where it has none to hold."""
+    if not part_files(run / "fit"):
+        return []
+    fitted = read_table(run / "fit")
+    found = fit_agreement(fitted, pq.read_table(truth))
+    return [fit_table(found, fitted["model"][0].as_py())] if found else []
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if arguments.picture:
         draw(pairs, arguments.picture)
-    Console().print(table(agreement(pairs)))
+    Console().print(table(agreement(pairs)), *fits(arguments.run, arguments.truth))
     return 0
 
 

@@ -5,7 +5,8 @@
 FOLDER is one that `train_rim` wrote. Sigma is calibrated on simulations of their own, made with
 responses that were trained on but for the seed: at each number of counts it is multiplied by the
 temperature that brings 68 % and 95 % of truths closest to where they belong, each in units of what
-is allowed.
+is allowed. The same simulations tell how much of the first fit's freedom the result has: by that
+much its refolded statistic is lower than the truth's.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
@@ -23,6 +24,8 @@ from numpy.typing import NDArray
 from torch import nn  # pyright: ignore[reportMissingImports]
 
 from ..io.observations import Response
+from ..kernels.poisson import fold
+from ..kernels.refold import refold_cash
 from ..models.card import Card, Tensor, digest, save_card
 from ..models.plasma_table import PLASMA, load_plasma
 from ..models.rim import Rim
@@ -31,11 +34,14 @@ from .rim_network import Rim as Network
 from .spectrum_errors import BAND
 from .train_rim import PRIOR_STEPS, Shape, SpectralPrior, make_network, read_responses
 from .xray_batches import COUNTS, Simulator
+from .xray_responses import Instrument, exact
 
 Array = NDArray[np.float64]
 
 LOG_COUNTS = np.arange(1.75, 6.01, 0.5)
 BRIGHT = 1e4  # counts from which an estimate is made to agree with them
+_HELD = 150  # responses of all kinds
+_FAR = 4.0  # standard deviations of the statistic
 _HALF = 0.25  # of the range of log10 counts around each of these
 _ALLOWED = ((0.68, 1.0, 0.04), (0.95, 1.96, 0.02))  # part, sigmas, tolerance
 _CODE = (
@@ -114,51 +120,108 @@ def write_graph(network: Network, path: Path) -> None:
         )
 
 
-def calibrate(rim: Rim, simulator: Simulator, each: int) -> list[float]:
-    """Find the temperatures of sigma at `LOG_COUNTS`.
+def calibrate(rim: Rim, simulator: Simulator, each: int) -> dict[str, list[float]]:
+    """Find the temperatures of sigma and the shares of freedom at `LOG_COUNTS`.
+
+    Two kinds of observations have the same weight, since one temperature cannot be right for both:
+    clusters without background behind the real responses, and all kinds of sources and
+    backgrounds behind all kinds of responses.
 
     Parameters
     ----------
     rim : Rim
-        With temperatures of one.
+        With temperatures and shares of one.
     simulator : Simulator
+        With the responses it holds.
     each : int
-        Observations at each number of counts.
+        Observations of each kind at each number of counts.
 
     Returns
     -------
-    list of float
+    dict
+        ``temperature`` and ``freedom``, for the card.
     """
-    found = []
+    held = simulator.instruments
+    real = [exact(one) for one in simulator.responses] or held
+    found: dict[str, list[float]] = {"temperature": [], "freedom": []}
     for middle in LOG_COUNTS:
-        pulls = np.concatenate([_pulls(rim, simulator, middle) for _ in range(each)])
-        trials = np.geomspace(0.5, 2.0, 141)
-        misses = sum(
-            ((np.array([(pulls < sigmas * t).mean() for t in trials]) - part) / allowed) ** 2
-            for part, sigmas, allowed in _ALLOWED
-        )
-        found.append(round(float(trials[np.argmin(misses)]), 4))
+        counts = 10.0 ** (middle - _HALF), 10.0 ** (middle + _HALF)
+        clusters = [
+            _trial(rim, simulator, _in_turn(real, at), counts, kind="cluster", background=False)
+            for at in range(each)
+        ]
+        anything = [_trial(rim, simulator, _in_turn(held, at), counts) for at in range(each)]
+        found["temperature"].append(_temperature([clusters, anything]))
+        found["freedom"].append(_share(clusters + anything))
     return found
 
 
-def _pulls(rim: Rim, simulator: Simulator, log_counts: float) -> Array:
-    """Draw an observation and give its errors in units of sigma, where they count."""
-    low, high = 10.0 ** (log_counts - _HALF), 10.0 ** (log_counts + _HALF)
-    instrument = simulator.instrument()
-    counts, background, truth = simulator.observation(instrument, counts=(low, high))
-    rows = (one[None] for one in (counts, instrument.working, background))
-    found = rim.deconvolve(*rows)
-    return (np.abs(found.log_flux - truth) / found.log_flux_sigma)[0, BAND]
+class _Trial(NamedTuple):
+    """A simulated observation: its errors, and the freedom the result showed.
+
+    `pulls` are errors in units of sigma where they count; `short` is the expected statistic less
+    what came out, and `freedom` that of the first fit, both in units of the statistic's scatter and
+    zero where the background is estimated too.
+    """
+
+    pulls: Array
+    short: float = 0.0
+    freedom: float = 0.0
+
+
+def _trial(
+    rim: Rim,
+    simulator: Simulator,
+    instrument: Instrument,
+    counts: tuple[float, float],
+    **options: Any,
+) -> _Trial:
+    """Draw an observation and deconvolve it."""
+    drawn, background, truth = simulator.observation(instrument, counts=counts, **options)
+    found = rim.deconvolve(*(one[None] for one in (drawn, instrument.working, background)))
+    log_flux, sigma = found.log_flux[0], found.log_flux_sigma[0]
+    pulls = (np.abs(log_flux - truth) / sigma)[BAND]
+    if background.any():
+        return _Trial(pulls)
+    refold = refold_cash(drawn.astype(np.float64), fold(instrument.working, np.exp(log_flux)))
+    return _Trial(pulls, -refold.z, float(found.freedom[0]) / refold.scatter)
+
+
+def _in_turn(instruments: Sequence[Instrument], at: int) -> Instrument:
+    """Give one after the other."""
+    return instruments[at % len(instruments)]
+
+
+def _share(trials: list[_Trial]) -> float:
+    """Give the share of the first fit's freedom with which the mean of z is zero.
+
+    A few that are wrong by many standard deviations count as four.
+    """
+    short = sum(min(max(one.short, -_FAR), _FAR) for one in trials)
+    return round(float(np.clip(short / sum(one.freedom for one in trials), 0.0, 1.0)), 4)
+
+
+def _temperature(kinds: list[list[_Trial]]) -> float:
+    """Give the temperature with the smallest misses, in units of what is allowed."""
+    trials = np.geomspace(0.25, 4.0, 561)
+    misses = np.zeros(trials.size)
+    for kind in kinds:
+        pulls = np.sort(np.concatenate([one.pulls for one in kind]))
+        for part, sigmas, allowed in _ALLOWED:
+            within = np.searchsorted(pulls, sigmas * trials) / pulls.size
+            misses += ((within - part) / allowed) ** 2
+    return round(float(trials[np.argmin(misses)]), 4)
 
 
 def make_card(held: dict[str, Any], components: int, responses: Sequence[str]) -> Card:
     """Give the card of a network that is not yet calibrated."""
     settings = {"plan": held["plan"], "shape": held["shape"], "responses": sorted(responses)}
-    here = Path(__file__).parent
+    here, before = Path(__file__).parent, held["plan"].get("before", {})
     training = {
         **settings,
-        "steps": held["step"],
-        "hours": round(held["spent"] / 3600.0, 2),
+        # Of the whole training; the plan says what of it was that of the network gone on from.
+        "steps": held["step"] + before.get("steps", 0),
+        "hours": round(held["spent"] / 3600.0 + before.get("hours", 0.0), 2),
         "prior_steps": PRIOR_STEPS,
         "simulations": "fresh draws of tools/xray_batches.py, counts 50 to 1e6",
         "digest": digest(settings, *(here / name for name in _CODE), PLASMA),
@@ -174,6 +237,7 @@ def make_card(held: dict[str, Any], components: int, responses: Sequence[str]) -
         calibration={
             "log10_counts": LOG_COUNTS.tolist(),
             "temperature": [1.0] * LOG_COUNTS.size,
+            "freedom": [1.0] * LOG_COUNTS.size,
             "consistent_above_counts": BRIGHT,
         },
         holds={
@@ -213,7 +277,7 @@ def _outputs() -> tuple[Tensor, ...]:
 
 
 def export(
-    folder: Path, weights: Path, responses: dict[str, Response], *, each: int = 250, seed: int = 7
+    folder: Path, weights: Path, responses: dict[str, Response], *, each: int = 500, seed: int = 7
 ) -> Rim:
     """Write graph, prior and cards; give the calibrated machine.
 
@@ -226,7 +290,7 @@ def export(
     responses : dict
         Those trained on.
     each : int
-        Simulations for each temperature.
+        Simulations of each kind for each temperature.
     seed : int
         Of these.
 
@@ -243,10 +307,10 @@ def export(
     save_card(beside, replace(card, name="rim_prior", purpose=text, inputs=(), outputs=()))
     save_card(path, card)
     generator = np.random.default_rng([held["plan"]["seed"], seed])
-    simulator = Simulator(load_plasma(), list(responses.values()), generator, keep=1)
-    temperature = calibrate(Rim(weights=path), simulator, each)
-    logging.info("temperatures %s", temperature)
-    save_card(path, replace(card, calibration={**card.calibration, "temperature": temperature}))
+    simulator = Simulator(load_plasma(), list(responses.values()), generator, keep=_HELD)
+    found = calibrate(Rim(weights=path), simulator, each)
+    logging.info("calibration %s", found)
+    save_card(path, replace(card, calibration={**card.calibration, **found}))
     return Rim(weights=path)
 
 
@@ -256,7 +320,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("responses", type=Path)
     parser.add_argument("folder", type=Path, help="of the training")
     parser.add_argument("weights", type=Path, help="where rim.onnx is written")
-    parser.add_argument("--each", type=int, default=250, help="simulations a temperature")
+    parser.add_argument("--each", type=int, default=500, help="simulations a temperature")
     parser.add_argument("--leave-out", nargs="*", default=["12845"])
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)

@@ -5,8 +5,9 @@ that has to be chosen: they are run with their own rule and with each of several
 which the best is taken knowing the truth, which an observer cannot.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,13 @@ STRENGTHS = (10.0, 100.0, 300.0, 1e3, 3e3)
 EM_STEPS = (2, 4, 7, 12, 20, 40, 80)
 
 
+class Fluxes(NamedTuple):
+    """Flux, shape (observation, energy), and freedom of the fit, shape (observation,)."""
+
+    flux: Array
+    freedom: Array
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """How a method did.
@@ -48,13 +56,12 @@ class Score:
     within_68, within_95 : float or None
         Coverage; None without bands.
     refold_z : float or None
-        Mean standard deviations of the Cash statistic over what is expected; None for fluxes that
-        may be negative.
+        Mean standard deviations of the Cash statistic over what is expected of a fit with the
+        method's freedom (none where it does not tell); None for fluxes that may be negative.
     not_rejected : float or None
         Part no more than two of them above.
     within_two : float or None
-        Part no more than two of them above or below: what was fitted follows some of the noise, so
-        that a good estimate is below by more than two more often than the truth.
+        Part no more than two of them above or below.
     """
 
     method: str
@@ -80,16 +87,17 @@ def score_rim(rim: Rim, trials: Trials) -> Score:
     log_flux = np.concatenate([one.log_flux for one in found])
     sigma = np.concatenate([one.log_flux_sigma for one in found])
     covered = coverage(trials.log_flux, log_flux, sigma)
-    return _score("RIM", "", trials, np.exp(log_flux), covered)
+    freedom = np.concatenate([one.freedom for one in found])
+    return _score("RIM", "", trials, Fluxes(np.exp(log_flux), freedom), covered)
 
 
 def score_map(trials: Trials, *, tuned: bool = True) -> list[Score]:
     """Measure the penalised fit: the strength of greatest evidence, and the best fixed one."""
     fits = [penalised_map(one) for one in problems(trials)]
-    flux = np.array([one.flux for one in fits])
     sigma = np.array([one.sigma for one in fits])
-    covered = coverage(trials.log_flux, np.log(flux), sigma)
-    own = _score("MAP", "evidence", trials, flux, covered)
+    fluxes = _fluxes(fits)
+    covered = coverage(trials.log_flux, np.log(fluxes.flux), sigma)
+    own = _score("MAP", "evidence", trials, fluxes, covered)
     fixed = [
         _score("MAP", f"{strength:g}", trials, _run(trials, _mapped(strength)))
         for strength in (STRENGTHS if tuned else ())
@@ -121,9 +129,14 @@ def problems(trials: Trials) -> list[Problem]:
     ]
 
 
-def _run(trials: Trials, method: Callable[[Problem], Unfolded]) -> Array:
-    """Give the flux a method finds in every observation."""
-    return np.array([method(one).flux for one in problems(trials)])
+def _run(trials: Trials, method: Callable[[Problem], Unfolded]) -> Fluxes:
+    """Give what a method finds in every observation."""
+    return _fluxes([method(one) for one in problems(trials)])
+
+
+def _fluxes(found: Sequence[Unfolded]) -> Fluxes:
+    """Put what was found together."""
+    return Fluxes(np.array([one.flux for one in found]), np.array([one.freedom for one in found]))
 
 
 def _mapped(strength: float) -> Callable[[Problem], Unfolded]:
@@ -140,12 +153,12 @@ def _score(
     method: str,
     setting: str,
     trials: Trials,
-    flux: Array,
+    fluxes: Fluxes,
     covered: dict[float, float] | None = None,
 ) -> Score:
     """Measure what a method found."""
-    found = errors(np.exp(trials.log_flux), flux)
-    z = _refolded(trials, flux)
+    found = errors(np.exp(trials.log_flux), fluxes.flux)
+    z = _refolded(trials, fluxes)
     return Score(
         method,
         setting,
@@ -160,13 +173,15 @@ def _score(
     )
 
 
-def _refolded(trials: Trials, flux: Array) -> Array | None:
+def _refolded(trials: Trials, fluxes: Fluxes) -> Array | None:
     """Give how far each spectrum, folded again, is from its counts; None where it is negative."""
+    flux, freedom = fluxes
     if flux.min() < 0:
         return None
     rows = range(len(trials))
     models = (fold(trials.response(row), flux[row], trials.background[row]) for row in rows)
-    return np.array([refold_cash(n, m).z for n, m in zip(trials.counts, models, strict=True)])
+    given = zip(trials.counts, models, freedom, strict=True)
+    return np.array([replace(refold_cash(n, m), freedom=free).z for n, m, free in given])
 
 
 def _smoothed(score: Score) -> float:

@@ -131,10 +131,11 @@ def _coverage(axes: Axes, found: dict[str, Any]) -> None:
     ):
         low, high = {0.68: (0.64, 0.72), 0.95: (0.93, 0.97)}[part]
         axes.axhspan(low, high, color=colour, alpha=0.12, lw=0)
-        for name, marker in (("clusters", "o"), ("all", "s")):
-            middle = [float(np.sqrt(np.prod(one["counts"]))) for one in found[name]]
-            covered = [one["scores"][0][key] for one in found[name]]
-            label = f"{part:.0%} bands, {'clusters' if name == 'clusters' else 'all kinds'}"
+        for name, marker in (("clusters", "o"), ("all kinds", "s")):
+            rows = [one for one in found["bands"] if one["source"] == name]
+            middle = [float(np.sqrt(np.prod(one["counts"]))) for one in rows]
+            covered = [one["scores"][0][key] for one in rows]
+            label = f"{part:.0%} bands, {name}"
             axes.plot(middle, covered, f"{marker}-", ms=4, color=colour, label=label)
     axes.set(xscale="log", ylim=(0.5, 1.0), xlabel="counts", ylabel="truths within")
     axes.legend(fontsize=8, frameon=False, loc="lower right")

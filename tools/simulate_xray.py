@@ -94,6 +94,11 @@ class _Telescopes:
             self._written = which
         return name, made
 
+    @property
+    def typical(self) -> Response:
+        """Give the telescope by which the counts of a source are told."""
+        return self._made(0, "typical")
+
     def _make(self, which: int, name: str) -> Response:
         """Make one; the first is the typical one."""
         generator = np.random.default_rng([self.plan.seed, 1, which])
@@ -106,18 +111,20 @@ def _observe(
     """Write one observation; give its row of the truth."""
     generator = np.random.default_rng([plan.seed, 0, number])
     name, telescope = telescopes.of(number)
-    model = draw(plan.models[number % len(plan.models)], table, generator)
-    total = float(np.exp(generator.uniform(*np.log(plan.counts))))
+    source = number % plan.sources if plan.sources else number
+    of_source = np.random.default_rng([plan.seed, 2, source]) if plan.sources else generator
+    model = draw(plan.models[source % len(plan.models)], table, of_source)
+    total = float(np.exp(of_source.uniform(*np.log(plan.counts))))
+    folded, band = _folded(telescope, model, table, plan.exposure)
+    measure = telescopes.typical if plan.sources else telescope
+    expected = _folded(measure, model, table, plan.exposure)[0]
+    scale = (1.0 - plan.background) * total / expected[band].sum()
     centre = 0.5 * (telescope.channel_low + telescope.channel_high)
-    band = (centre >= _BAND[0]) & (centre < _BAND[1])
-    edges = np.append(telescope.energy_low, telescope.energy_high[-1])
-    photons = rebin(table.edges, model.photons, edges)
-    folded = fold_photons(telescope, photons, exposure=plan.exposure)
-    scale = (1.0 - plan.background) * total / folded[band].sum()
     background = plan.background * total * background_shape(centre)
     counts = generator.poisson(scale * folded + background)
     beside = generator.poisson(_BESIDE * background)
-    _write(plan, number, name, model, counts, beside)
+    target = f"source {source}" if plan.sources else model.name
+    _write(plan, number, name, target, counts, beside)
     flux = scale * flux_density(table.edges, model.photons, ENERGY_EDGES)
     return {
         "obs": f"obs{number:04d}.pi",
@@ -127,21 +134,35 @@ def _observe(
         "counts_expected": float(scale * folded[band].sum() + background[band].sum()),
         "background_expected": float(background[band].sum()),
         "log_photon_flux": np.log(np.maximum(flux, np.finfo(np.float64).tiny)),
-        **{key: model.parameters.get(key, np.nan) for key in MEANING},
+        **{
+            key: model.parameters.get(key, np.nan) * (scale if key.startswith("norm") else 1.0)
+            for key in MEANING
+        },
     }
+
+
+def _folded(
+    telescope: Response, model: Model, table: PlasmaTable, exposure: float
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Give the counts expected on the channels, and which of these count."""
+    centre = 0.5 * (telescope.channel_low + telescope.channel_high)
+    edges = np.append(telescope.energy_low, telescope.energy_high[-1])
+    photons = rebin(table.edges, model.photons, edges)
+    folded = fold_photons(telescope, photons, exposure=exposure)
+    return folded, (centre >= _BAND[0]) & (centre < _BAND[1])
 
 
 def _write(
     plan: XrayPlan,
     number: int,
     name: str,
-    model: Model,
+    target: str,
     counts: NDArray[np.int64],
     beside: NDArray[np.int64],
 ) -> None:
     """Write the spectrum and, where there is one, its background."""
     links = {"RESPFILE": f"{name}.rmf", "ANCRFILE": f"{name}.arf"}
-    about = {"EXPOSURE": plan.exposure, "OBS_ID": f"{number:05d}", "OBJECT": model.name}
+    about = {"EXPOSURE": plan.exposure, "OBS_ID": f"{number:05d}", "OBJECT": target}
     background = f"bkg{number:04d}.pi" if plan.background else "none"
     write_pha(
         plan.folder / f"obs{number:04d}.pi",
@@ -216,6 +237,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--responses", type=int, default=4, metavar="N", help="telescopes; 0 for one each"
+    )
+    parser.add_argument(
+        "--sources", type=int, default=0, metavar="N", help="observed in turn; 0 for one each"
     )
     parser.add_argument("--exposure", type=float, default=50_000.0, metavar="S")
     parser.add_argument(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.emission import Shape
-from ..kernels.scan import WeightedScan
+from ..kernels.scan import Sums, WeightedScan
 from ..kernels.score_map import Reading, ScoreMap
 from .training_spectra import draw_observatory, draw_spectra, draw_weights
 
@@ -62,8 +62,8 @@ def read(
         return table.read(data, np.ones(len(data)))
     parts: list[Reading] = []
 
-    def listen(rows: slice, right: NDArray[np.float32], z: NDArray[np.float32]) -> None:
-        parts.append(table.read_weighted(data[rows], weight[rows], (right, z)))
+    def listen(rows: slice, sums: Sums, z: NDArray[np.float32]) -> None:
+        parts.append(table.read_weighted(data[rows], weight[rows], (sums, z)))
 
     WeightedScan.of(table.shared.scan).seeds(data, weight, listen)
     return Reading(*(np.concatenate(values) for values in zip(*parts, strict=True)))

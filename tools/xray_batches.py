@@ -129,10 +129,10 @@ class Simulator:
         log_flux = np.maximum(np.log(np.maximum(flux, 1e-300)), floor)
         if share == 0.0:
             return rng.poisson(source * scale), np.zeros(source.size), log_flux
-        beside = self._beside(instrument) * share * total
-        return rng.poisson(source * scale + beside), self._estimated(beside), log_flux
+        beside = self.beside(instrument) * share * total
+        return rng.poisson(source * scale + beside), self.estimated(beside), log_flux
 
-    def _beside(self, instrument: Instrument) -> Array:
+    def beside(self, instrument: Instrument) -> Array:
         """Draw the shape of a background, its sum one: particles, and sky seen by the mirror."""
         rng = self.generator
         axis = np.linspace(0.5, 7.0, instrument.native.shape[0])
@@ -144,7 +144,7 @@ class Simulator:
         part = rng.uniform(0.0, 0.8)
         return (1.0 - part) * particles / particles.sum() + part * sky / sky.sum()
 
-    def _estimated(self, background: Array) -> Array:
+    def estimated(self, background: Array) -> Array:
         """Estimate a background as an observer does, from counts beside the source."""
         rng = self.generator
         if rng.random() < 0.3:

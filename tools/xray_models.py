@@ -22,6 +22,8 @@ MEANING: Mapping[str, tuple[str, str]] = {
     "kT": ("keV", "temperature of the plasma"),
     "kT2": ("keV", "temperature of a second plasma"),
     "second": ("", "photons of the second plasma over those of the first"),
+    "norm": ("as in XSPEC", "of the plasma or power law, below the break where there is one"),
+    "norm2": ("as in XSPEC", "of the second plasma"),
     "abundance": ("", "of metals, in units of the Sun's"),
     "redshift": ("", "of the plasma"),
     "line_energy": ("keV", "of the first line"),
@@ -40,7 +42,7 @@ class Model:
     name : str
         A key of `MODELS`.
     parameters : dict
-        By the names of `MEANING`.
+        By the names of `MEANING`; norms are those of `photons`.
     photons : ndarray, shape (bin,)
         In the bins of the plasma table, of any normalisation.
     """
@@ -66,12 +68,12 @@ def draw(name: str, table: PlasmaTable, generator: np.random.Generator) -> Model
 
 
 def _power_law(table: PlasmaTable, generator: np.random.Generator, told: dict) -> Array:
-    told["index"] = generator.uniform(1.2, 2.6)
+    told["index"], told["norm"] = generator.uniform(1.2, 2.6), 1.0
     return power_law(table.edges, told["index"])
 
 
 def _broken(table: PlasmaTable, generator: np.random.Generator, told: dict) -> Array:
-    told["index"] = generator.uniform(0.5, 2.2)
+    told["index"], told["norm"] = generator.uniform(0.5, 2.2), 1.0
     told["index_above"] = told["index"] + generator.uniform(0.3, 1.5)
     told["break_energy"] = _log(generator, 1.0, 5.0)
     below = power_law(table.edges, told["index"])
@@ -96,7 +98,7 @@ def _lines(table: PlasmaTable, generator: np.random.Generator, told: dict) -> Ar
 def _thermal(table: PlasmaTable, generator: np.random.Generator, told: dict) -> Array:
     told["kT"] = _log(generator, 0.5, 10.0)
     told["abundance"] = generator.uniform(0.2, 1.0)
-    told["redshift"] = generator.uniform(0.0, 0.4)
+    told["redshift"], told["norm"] = generator.uniform(0.0, 0.4), 1.0
     return thermal(table, told["kT"], told["abundance"], told["redshift"])
 
 
@@ -104,7 +106,8 @@ def _two_temperatures(table: PlasmaTable, generator: np.random.Generator, told: 
     first = _thermal(table, generator, told)
     told["kT2"], told["second"] = _log(generator, 0.3, 3.0), generator.uniform(0.1, 1.0)
     second = thermal(table, told["kT2"], told["abundance"], told["redshift"])
-    return first + second * (told["second"] * first.sum() / second.sum())
+    told["norm2"] = float(told["second"] * first.sum() / second.sum())
+    return first + second * told["norm2"]
 
 
 def _log(generator: np.random.Generator, low: float, high: float) -> float:

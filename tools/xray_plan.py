@@ -27,6 +27,9 @@ class XrayPlan:
         Different telescopes, taken in turn; 0 for one for each observation.
     exposure : float
         [s].
+    sources : int
+        Different sources, observed in turn with the same flux, so that their counts follow the
+        telescopes' areas; `counts` are then those of the typical telescope. 0: each its own.
     image : int
         Side of the image in each spectrum's first HDU [pixels]; 1024 takes 2 MB.
     seed : int
@@ -40,6 +43,7 @@ class XrayPlan:
     models: tuple[str, ...] = tuple(MODELS)
     responses: int = 4
     exposure: float = 50_000.0
+    sources: int = 0
     image: int = 0
     seed: int = 0
 
@@ -54,6 +58,7 @@ class XrayPlan:
             ("counts", 0 < self.counts[0] <= self.counts[1], "give LO,HI with 0 < LO <= HI"),
             ("background", 0 <= self.background < 1, "give a part from 0 to below 1"),
             ("responses", self.responses >= 0, "give 0 or more"),
+            ("sources", self.sources >= 0, "give 0 or more"),
             ("exposure", self.exposure > 0, "give seconds above 0"),
             ("image", 0 <= self.image <= 8192, "give a side of 0 to 8192 pixels"),
             ("seed", self.seed >= 0, "give 0 or more"),

@@ -34,6 +34,8 @@ class XspecLibrary:
         models = bound.get_libraries()
         self._mekal = models.get_model("C_mekal")
         self._tbabs = models.get_model("C_tbabs")
+        self._phabs = models.get_model("C_phabs")
+        self._powerlaw = models.get_model("C_powerlaw")
         self.version = version("xspectrampoline")
 
     @property
@@ -66,6 +68,14 @@ class XspecLibrary:
     def tbabs(self, edges: Array, column: float) -> Array:
         """Give the transmission of a column [1e22 cm-2], shape (bin,)."""
         return self._photons(self._tbabs, edges, [column])
+
+    def phabs(self, edges: Array, column: float) -> Array:
+        """Give the transmission of a column by photoelectric absorption alone, shape (bin,)."""
+        return self._photons(self._phabs, edges, [column])
+
+    def powerlaw(self, edges: Array, index: float) -> Array:
+        """Give the photons of a power law of one photon/cm2/s/keV at 1 keV, shape (bin,)."""
+        return self._photons(self._powerlaw, edges, [index])
 
     def _photons(self, model: Any, edges: Array, parameters: list[float]) -> Array:
         """Call a model."""

@@ -1,0 +1,144 @@
+"""The prior of a source's coordinates, as a density, as a box, and as independent normal numbers.
+
+The broad prior is even over the ranges of `xray_model`; of two temperatures the lower one is even
+in its logarithm too, below the higher: the density is that of half a square, 2 / width^2. Where the
+Galactic column is known, its logarithm is Gaussian about it, cut at the range. All densities are
+normalised, so that evidences of different models can be compared.
+
+Every such prior is the image of independent standard normal numbers x: with Phi their distribution,
+
+    coordinate = low + (high - low) Phi(x)
+
+for an even one, Gaussian quantiles of Phi(x) for the column, and for two temperatures
+ln kT = low + width sqrt(Phi(x1)), ln kT2 = low + (ln kT - low) Phi(x5). In x there are no bounds: a
+posterior that piles up at one falls off smoothly, and the prior is a Gaussian of unit width.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from .xray_model import SourceModel, ranges
+
+Array = NDArray[np.float64]
+
+_EDGE = 1e-9  # part of the range by which a point at a bound is moved inside
+_LOG_TURN = float(np.log(np.sqrt(2.0 * np.pi)))
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnPrior:
+    """A known Galactic column: its logarithm is Gaussian.
+
+    Parameters
+    ----------
+    nH : float
+        [1e22 cm-2].
+    sigma : float
+        Standard deviation of ln nH.
+    """
+
+    nH: float
+    sigma: float = 0.1
+
+
+class Prior:
+    """The prior of a model.
+
+    Parameters
+    ----------
+    model : SourceModel
+    column : ColumnPrior or None
+
+    Raises
+    ------
+    ValueError
+        If two temperatures have different ranges.
+    """
+
+    def __init__(self, model: SourceModel, column: ColumnPrior | None = None) -> None:
+        self.model, self.column = model, column
+        self.low, self.high = ranges(model)
+        self.size = self.low.size
+        self.nH = model.names.index("nH")
+        self.temperatures = (
+            (model.names.index("kT"), model.names.index("kT2")) if model.ordered else None
+        )
+        if self.temperatures is not None:
+            ends = np.stack([self.low, self.high])[:, list(self.temperatures)]
+            if np.any(ends[:, 0] != ends[:, 1]):
+                raise ValueError(f"kT and kT2 range from {ends[0]} to {ends[1]}: not the same")
+        self._below, self._within = 0.0, 1.0
+        if column is not None:
+            ends = np.array([self.low[self.nH], self.high[self.nH]])
+            below, above = ndtr((ends - np.log(column.nH)) / column.sigma)
+            self._below, self._within = float(below), float(above - below)
+
+    def log_density(self, coordinates: Array) -> Array:
+        """Give the logarithm of the density in coordinates, -inf outside, shape (point,)."""
+        inside = ((coordinates >= self.low) & (coordinates <= self.high)).all(axis=1)
+        found = np.full(len(coordinates), -float(np.log(self.high - self.low).sum()))
+        if self.temperatures is not None:
+            hot, cool = self.temperatures
+            inside &= coordinates[:, cool] <= coordinates[:, hot]
+            found += np.log(2.0)
+        if self.column is not None:
+            found += np.log(self.high[self.nH] - self.low[self.nH])
+            away = (coordinates[:, self.nH] - np.log(self.column.nH)) / self.column.sigma
+            found -= 0.5 * np.square(away) + _LOG_TURN
+            found -= np.log(self.column.sigma * self._within)
+        return np.where(inside, found, -np.inf)
+
+    def from_unit(self, unit: Array) -> Array:
+        """Give the coordinates of points of the unit cube, shape (point, parameter)."""
+        found = self.low + (self.high - self.low) * unit
+        if self.column is not None:
+            part = ndtri(self._below + self._within * unit[:, self.nH])
+            column = np.log(self.column.nH) + self.column.sigma * part
+            found[:, self.nH] = np.clip(column, self.low[self.nH], self.high[self.nH])
+        if self.temperatures is not None:
+            hot, cool = self.temperatures
+            width = self.high[hot] - self.low[hot]
+            found[:, hot] = self.low[hot] + width * np.sqrt(unit[:, hot])
+            found[:, cool] = self.low[cool] + (found[:, hot] - self.low[cool]) * unit[:, cool]
+        return found
+
+    def to_unit(self, coordinates: Array) -> Array:
+        """Give the points of the unit cube; those at or beyond a bound are moved just inside."""
+        unit = (coordinates - self.low) / (self.high - self.low)
+        if self.column is not None:
+            away = (coordinates[:, self.nH] - np.log(self.column.nH)) / self.column.sigma
+            unit[:, self.nH] = (ndtr(away) - self._below) / self._within
+        if self.temperatures is not None:
+            hot, cool = self.temperatures
+            rise = coordinates - self.low
+            above = np.maximum(rise[:, hot], _EDGE)
+            unit[:, cool] = rise[:, cool] / above
+            unit[:, hot] = np.square(np.maximum(unit[:, hot], 0.0))
+        return np.clip(unit, _EDGE, 1.0 - _EDGE)
+
+    def from_normal(self, normal: Array) -> Array:
+        """Give the coordinates of normal numbers, shape (point, parameter)."""
+        return self.from_unit(ndtr(normal))
+
+    def to_normal(self, coordinates: Array) -> Array:
+        """Give the normal numbers of coordinates, shape (point, parameter)."""
+        return ndtri(self.to_unit(coordinates))
+
+    def slope(self, normal: Array) -> Array:
+        """Give d coordinate / d normal, shape (point, coordinate, normal)."""
+        step = 1e-4
+        found = np.empty((len(normal), self.size, self.size))
+        for index in range(self.size):
+            moved = np.zeros(self.size)
+            moved[index] = step
+            change = self.from_normal(normal + moved) - self.from_normal(normal - moved)
+            found[:, :, index] = change / (2.0 * step)
+        return found
+
+
+def log_normal(normal: Array) -> Array:
+    """Give the logarithm of the density of independent standard normal numbers, shape (point,)."""
+    return -0.5 * np.square(normal).sum(axis=1) - normal.shape[1] * _LOG_TURN

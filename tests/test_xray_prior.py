@@ -1,0 +1,96 @@
+"""The prior as density, as cube and as normal numbers: they are the same prior."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from streamfit.kernels.xray_model import MODELS
+from streamfit.kernels.xray_prior import ColumnPrior, Prior, log_normal
+
+PRIORS = [Prior(model) for model in MODELS.values()]
+PRIORS += [Prior(MODELS["apec2"], ColumnPrior(0.05)), Prior(MODELS["powerlaw"], ColumnPrior(8.0))]
+
+
+def named(prior):
+    return prior.model.name + (f" nH {prior.column.nH}" if prior.column else "")
+
+
+def points(prior, number=200):
+    return np.random.default_rng(2).uniform(0.02, 0.98, (number, prior.size))
+
+
+@pytest.mark.parametrize("prior", PRIORS, ids=named)
+def test_the_density_is_that_of_the_image_of_the_cube(prior):
+    """An even density there has the density of one over the Jacobian here."""
+    unit, step = points(prior), 1e-6
+    slope = np.empty((len(unit), prior.size, prior.size))
+    for index in range(prior.size):
+        moved = np.zeros(prior.size)
+        moved[index] = step
+        change = prior.from_unit(unit + moved) - prior.from_unit(unit - moved)
+        slope[:, :, index] = change / (2 * step)
+    volume = np.log(np.abs(np.linalg.det(slope)))
+    density = prior.log_density(prior.from_unit(unit))
+    np.testing.assert_allclose(density, -volume, atol=1e-5)
+
+
+@pytest.mark.parametrize("prior", PRIORS, ids=named)
+def test_coordinates_come_back(prior):
+    unit = points(prior)
+    np.testing.assert_allclose(prior.to_unit(prior.from_unit(unit)), unit, atol=1e-7)
+    normal = prior.to_normal(prior.from_unit(unit))
+    np.testing.assert_allclose(prior.from_normal(normal), prior.from_unit(unit), atol=1e-6)
+
+
+@pytest.mark.parametrize("prior", PRIORS, ids=named)
+def test_the_slope_is_that_of_the_image(prior):
+    normal = np.random.default_rng(3).normal(size=(20, prior.size))
+    move = 1e-5 * np.random.default_rng(4).normal(size=(20, prior.size))
+    change = prior.from_normal(normal + move) - prior.from_normal(normal - move)
+    linear = 2 * np.einsum("nij,nj->ni", prior.slope(normal), move)
+    np.testing.assert_allclose(change, linear, atol=1e-9)
+
+
+def test_the_cooler_of_two_is_cooler():
+    prior = Prior(MODELS["apec2"])
+    found = prior.from_unit(points(prior))
+    assert np.all(found[:, 4] < found[:, 0])
+    swapped = found.copy()
+    swapped[:, [0, 4]] = found[:, [4, 0]]
+    assert np.all(prior.log_density(swapped) == -np.inf)
+
+
+def test_a_known_column_is_lognormal_about_it():
+    prior = Prior(MODELS["apec1"], ColumnPrior(0.05, 0.2))
+    unit = np.full((999, 4), 0.5)
+    unit[:, 2] = (np.arange(999) + 0.5) / 999
+    column = prior.from_unit(unit)[:, 2]
+    assert column.mean() == pytest.approx(np.log(0.05), abs=1e-9)
+    assert column.std() == pytest.approx(0.2, rel=0.01)
+
+
+def test_outside_the_ranges_there_is_nothing():
+    prior = Prior(MODELS["apec1"])
+    beyond = np.array([[np.log(21.0), 0.5, 0.0, 0.0], [0.0, 2.1, 0.0, 0.0]])
+    assert np.all(prior.log_density(beyond) == -np.inf)
+
+
+def test_points_at_a_bound_have_finite_normal_numbers():
+    for prior in PRIORS:
+        ends = np.stack([prior.low, prior.high])
+        assert np.all(np.isfinite(prior.to_normal(ends)))
+
+
+def test_normal_numbers_have_their_density():
+    normal = np.random.default_rng(5).normal(size=(10, 4))
+    plain = multivariate_normal(np.zeros(4)).logpdf(normal)
+    np.testing.assert_allclose(log_normal(normal), plain)
+
+
+def test_two_temperatures_of_different_ranges_are_refused():
+    model = MODELS["apec2"]
+    parameters = (dataclasses.replace(model.parameters[0], high=10.0), *model.parameters[1:])
+    with pytest.raises(ValueError, match="not the same"):
+        Prior(dataclasses.replace(model, parameters=parameters))
