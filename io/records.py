@@ -202,6 +202,8 @@ class SpectralBatch:
         In the square of the data's unit; NaN or not positive where a channel is bad.
     imaginary : ndarray, shape (spaxel, channel), or None
         Imaginary part of a complex cube.
+    around : SpectralBatch or None
+        The spaxels that border on these, where the source was asked for them; they give no rows.
     """
 
     key: BatchKey
@@ -211,6 +213,7 @@ class SpectralBatch:
     corr: NDArray[np.float64] | None = None
     variance: NDArray[np.floating] | None = None
     imaginary: NDArray[np.floating] | None = None
+    around: "SpectralBatch | None" = None
 
     def __post_init__(self) -> None:
         """Refuse arrays whose shapes disagree."""
@@ -236,4 +239,15 @@ class SpectralBatch:
     def nbytes(self) -> int:
         """Memory held by the arrays."""
         arrays = (self.x, self.y, self.data, self.corr, self.variance, self.imaginary)
-        return sum(array.nbytes for array in arrays if array is not None)
+        own = sum(array.nbytes for array in arrays if array is not None)
+        return own + (0 if self.around is None else self.around.nbytes)
+
+    def part(self, rows: NDArray[np.bool_], key: BatchKey) -> "SpectralBatch":
+        """Give some of the spaxels under another key, without what is around them."""
+        optional = {
+            name: None if (array := getattr(self, name)) is None else array[rows]
+            for name in ("corr", "variance", "imaginary")
+        }
+        return SpectralBatch(
+            key=key, x=self.x[rows], y=self.y[rows], data=self.data[rows], **optional
+        )

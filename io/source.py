@@ -22,6 +22,9 @@ from .records import Area, BatchKey, CubeHeader, FtsAxis, SpectralBatch
 from .selection import check_selection, kept_bounds
 from .tiling import Panel, cut
 
+_WITH_AROUND = 4
+"""Spaxels read for one of a batch, at most: a batch one spaxel wide is read with both its sides."""
+
 
 class CubeReader(Protocol):
     """One open cube. `read` is called from one thread."""
@@ -114,6 +117,9 @@ class CubeSource:
         True for the spaxels to keep.
     bin : int
         Average this many spaxels along x and y, counted from pixel 0 of the cube.
+    around : bool
+        Bring the spaxels (or bins) that border on a batch along as `SpectralBatch.around`: those of
+        the cube, whatever the region, that the mask keeps.
 
     Attributes
     ----------
@@ -140,8 +146,10 @@ class CubeSource:
         region: Area | None = None,
         mask: NDArray[np.bool_] | None = None,
         bin: int = 1,  # noqa: A002 - the option's own name
+        around: bool = False,
     ) -> None:
         self.reader = reader
+        self.around = around
         self.bin = bin
         self._mask = mask
         cube = reader.header
@@ -165,7 +173,7 @@ class CubeSource:
     @property
     def spaxel_nbytes(self) -> int:
         """Memory one spaxel takes in a batch [bytes]."""
-        return self.reader.spaxel_nbytes
+        return self.reader.spaxel_nbytes * (_WITH_AROUND if self.around else 1)
 
     @property
     def held_nbytes(self) -> int:
@@ -205,20 +213,33 @@ class CubeSource:
             raise InputError(
                 f"{key}: not a batch of this plan; run with the same options as before"
             )
+        if not self.around:
+            return self._read_kept(area, key)
+        nx, ny = self.reader.header.shape
+        wider = Area(
+            max(0, area.x0 - self.bin),
+            min(nx, area.x1 + self.bin),
+            max(0, area.y0 - self.bin),
+            min(ny, area.y1 + self.bin),
+        )
+        rows = int(np.count_nonzero(kept_bins(self._kept(wider), self.bin)))
+        whole = self._read_kept(wider, BatchKey(key.source, 0, rows))
+        own = bin_area(area, self.bin)
+        inside = (whole.x >= own.x0) & (whole.x < own.x1)
+        inside &= (whole.y >= own.y0) & (whole.y < own.y1)
+        border = None
+        if rows > len(key):
+            border = whole.part(~inside, BatchKey(key.source, 0, rows - len(key)))
+        return dataclasses.replace(whole.part(inside, key), around=border)
+
+    def _read_kept(self, area: Area, key: BatchKey) -> SpectralBatch:
+        """Read a rectangle: rows for the spaxels or bins that are kept."""
         keep = self._kept(area)
         whole = self.reader.read(area, BatchKey(key.source, 0, len(area)))
         if self.bin > 1:
             return bin_batch(whole, area, keep, side=self.bin, key=key)
         rows = keep.ravel()
-        if rows.all():
-            return dataclasses.replace(whole, key=key)
-        optional = {
-            name: None if (array := getattr(whole, name)) is None else array[rows]
-            for name in ("corr", "variance", "imaginary")
-        }
-        return SpectralBatch(
-            key=key, x=whole.x[rows], y=whole.y[rows], data=whole.data[rows], **optional
-        )
+        return dataclasses.replace(whole, key=key) if rows.all() else whole.part(rows, key)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -20,6 +20,7 @@ from ._posterior_cells import (
     close_cells,
     log_total,
     next_mode,
+    reach,
     recover,
     unresolved,
 )
@@ -47,7 +48,7 @@ from ._posterior_point import NOWHERE, fluxes, line_width, solve
 from ._posterior_sum import cdf, cumulate, quantile
 from .profile import BORROWING, SINC
 
-MODES: Final = 8
+MODES: Final = 12
 (MEAN_V, SIGMA_V, LOW_V, MID_V, HIGH_V, MEAN_B, SIGMA_B, LOW_B, MID_B, HIGH_B) = range(10)
 (EVIDENCE, OUTSIDE, CALLS, FOUND, COMPLETE, CDF_V, CDF_B, SCALARS) = range(10, 18)
 BINS: Final = 256  # of velocity and of broadening, for the coarse rest
@@ -93,6 +94,16 @@ def _log_mass(axes, sums):  # pragma: no cover - compiled
 
 
 @njit(**BORROWING)
+def _centre(axes, sums, main):  # pragma: no cover - compiled
+    """Fill means and standard deviations of a lattice, velocity's before broadening's."""
+    for p in range(2):
+        first, second = (V, VV) if p == 0 else (B, BB)
+        mean = sums[first] / sums[TOTAL]
+        main[2 * p] = axes[p, ORIGIN] + mean
+        main[2 * p + 1] = math.sqrt(max(sums[second] / sums[TOTAL] - mean * mean, 0.0))
+
+
+@njit(**BORROWING)
 def _both(a, b):  # pragma: no cover - compiled
     """Log of the sum of two masses."""
     high, low = max(a, b), min(a, b)
@@ -101,9 +112,9 @@ def _both(a, b):  # pragma: no cover - compiled
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def find_modes(case, start, best, cells, box, space, probe, scalars):  # pragma: no cover - compiled
-    """Lay a lattice about each mode that matters; how many."""
+    """Lay a lattice about each mode that matters to the mass or to a variance; how many."""
     axes, margin, spans, sums, flux, _, below, _ = space
-    centre, sigma = np.empty(2), np.empty(2)
+    centre, sigma, main = np.empty(2), np.empty(2), np.zeros(4)
     done = np.zeros(cells.shape[0], np.bool_)
     whole = log_total(cells)
     floor = whole - math.log((box[1] - box[0]) * (box[3] - box[2])) + 0.5
@@ -119,7 +130,7 @@ def find_modes(case, start, best, cells, box, space, probe, scalars):  # pragma:
             gain = cells[best, GAIN]
             sigma[0], sigma[1] = start[2], start[3]
         else:
-            k, most = next_mode(cells, done)
+            k, most = next_mode(cells, done, main)
             if k < 0 or most < _both(held, log_total(cells)) + worth:
                 break
             done[k] = True
@@ -136,6 +147,7 @@ def find_modes(case, start, best, cells, box, space, probe, scalars):  # pragma:
         for other in range(count):
             known = known or covers(axes[other], spans[other], centre[0], centre[1])
         likely = here + math.log(2.0 * math.pi * sigma[0] * sigma[1])
+        likely += reach(main, centre[0], centre[1])
         if known or (count > 0 and likely < _both(held, log_total(cells)) + _LIKELY):
             continue
         lattice = axes[count], margin[count], spans[count], sums[count], flux[count]
@@ -146,6 +158,8 @@ def find_modes(case, start, best, cells, box, space, probe, scalars):  # pragma:
             continue
         held = _both(held, _log_mass(axes[count], sums[count]))
         close_cells(cells, axes[count], spans[count], sums[count])
+        if count == 0:
+            _centre(axes[0], sums[0], main)
         count += 1
     scalars[CALLS] = calls
     return count

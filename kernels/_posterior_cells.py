@@ -18,6 +18,7 @@ from .profile import BORROWING
 
 NODE_V, NODE_B, V_LOW, V_HIGH, B_LOW, B_HIGH, LEVEL, GAIN, OPEN, CELL = range(10)
 LOST: Final = 0.1  # of a gain: what a sinc between two nodes may have beyond them, in half
+_FREE, _FARTHEST = 3.5, 9.0  # of `reach`: from e^3.5 to e^12.5
 _TAIL = 6.0  # below a lattice's top: a cell beside it that low is its tail
 
 
@@ -165,8 +166,29 @@ def close_cells(cells, axes, spans, sums):  # pragma: no cover - compiled
 
 
 @njit(**BORROWING)
-def next_mode(cells, done):  # pragma: no cover - compiled
-    """Open cell that may be the foot of the largest mode, -1 for none; log of what it may hold."""
+def reach(main, v, b):  # pragma: no cover - compiled
+    """Log of the factor by which mass at (v, b) counts more for a variance than mass at the mode.
+
+    `main` holds the mean of velocity and its standard deviation, then those of broadening; a mass m
+    at a distance of D standard deviations adds m D^2 to the variance. The first e^3.5 is free: a
+    fortieth of a variance is a hundredth of a deviation. Zero while `main` is not known.
+    """
+    if not main[1] > 0.0:
+        return 0.0
+    away = (v - main[0]) / main[1]
+    square = away * away
+    if main[3] > 0.0:
+        away = (b - main[2]) / main[3]
+        square = max(square, away * away)
+    return min(max(math.log(1.0 + square) - _FREE, 0.0), _FARTHEST)
+
+
+@njit(**BORROWING)
+def next_mode(cells, done, main):  # pragma: no cover - compiled
+    """Open cell that may be the foot of the weightiest mode, -1 for none; log of that weight.
+
+    The weight is what the cell may hold, and more where it is far from the main mode.
+    """
     best, most = -1, NOWHERE
     for k in range(cells.shape[0]):
         if cells[k, OPEN] == 0.0 or done[k]:
@@ -177,6 +199,7 @@ def next_mode(cells, done):  # pragma: no cover - compiled
             if 0 <= other < cells.shape[0] and cells[other, NODE_B] == cells[k, NODE_B]:
                 peak = peak and (cells[other, OPEN] == 0.0 or cells[other, LEVEL] <= level)
         value = log_mass(cells[k]) + LOST * cells[k, GAIN]
+        value += reach(main, cells[k, NODE_V], cells[k, NODE_B])
         if peak and value > most:
             best, most = k, value
     return best, most

@@ -22,6 +22,7 @@ from .profile import BORROWING
 SIDE: Final = 256  # nodes on either side of the first
 ORIGIN, STEP, FIRST, LAST, AT_LOW, AT_HIGH = 0, 1, 2, 3, 4, 5
 TOTAL, EVEN, RIM, TOP, REFERENCE, COUNT, V, VV, B, BB, FULL, TOP_V, TOP_B, FIELDS = range(14)
+_FARTHEST: Final = 192  # nodes from a bound to the centre: the other side needs some too
 SPACING: Final = 1.15  # standard deviations between nodes
 CUT: Final = 8.5  # below the top in log density: beyond lies a mass of 2e-4
 _NEAR_BOUND = 6.0  # standard deviations from a bound that make nodes start on it
@@ -46,10 +47,17 @@ def weight(axis, i):  # pragma: no cover - compiled
 
 @njit(**BORROWING)
 def _lay(axis, centre, sigma, low, high, spacing, pinned):  # pragma: no cover - compiled
-    """Lay the nodes of an axis; `pinned` are bounds that a walk has come upon."""
+    """Lay the nodes of an axis; `pinned` are bounds that a walk has come upon.
+
+    Nodes are counted from a bound they start on, and arrays hold so many: where the centre would
+    come to lie beyond, or near their end, the tail that the bound cuts off ends between two nodes.
+    """
     step = spacing * sigma
-    axis[AT_LOW] = 1.0 if pinned[0] > 0.0 or centre - _NEAR_BOUND * sigma < low else 0.0
-    axis[AT_HIGH] = 1.0 if pinned[1] > 0.0 or centre + _NEAR_BOUND * sigma > high else 0.0
+    within = _FARTHEST * _CLOSER * step
+    pin_low = pinned[0] > 0.0 and centre - low < within
+    pin_high = pinned[1] > 0.0 and high - centre < within
+    axis[AT_LOW] = 1.0 if pin_low or centre - _NEAR_BOUND * sigma < low else 0.0
+    axis[AT_HIGH] = 1.0 if pin_high or centre + _NEAR_BOUND * sigma > high else 0.0
     if axis[AT_LOW] + axis[AT_HIGH] > 0.0:
         step *= _CLOSER
     whole = (high - low) / step
@@ -286,9 +294,9 @@ def cover(case, centre, sigma, box, lattice, others, probe, below, floor, here):
         again = False
         for p in range(2 if has_width else 1):
             lowest, highest = extent(spans, p)
-            if lowest <= axes[p, FIRST] and axes[p, AT_LOW] == 0.0:
+            if lowest <= axes[p, FIRST] and axes[p, AT_LOW] == 0.0 and pinned[p, 0] == 0.0:
                 pinned[p, 0], again = 1.0, True
-            if highest >= axes[p, LAST] and axes[p, AT_HIGH] == 0.0:
+            if highest >= axes[p, LAST] and axes[p, AT_HIGH] == 0.0 and pinned[p, 1] == 0.0:
                 pinned[p, 1], again = 1.0, True
         if has_width and abs(2.0 * sums[EVEN] - sums[TOTAL]) > _UNEVEN * sums[TOTAL]:
             spacing, again = 0.6 * spacing, True

@@ -11,6 +11,7 @@ from typing import Any
 from ..io.errors import InputError
 from ..io.manifest import RunManifest
 from ..io.ogip_links import Links
+from ..io.records import Area
 from ..io.results import line_names
 from ..io.table import read_table
 from ..io.xray_columns import ENERGY_EDGES
@@ -121,13 +122,42 @@ def inspect(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _two_numbers(words: list[str]) -> tuple[int, int]:
+def explore(arguments: argparse.Namespace) -> int:
+    """Sample the whole posterior of some spaxels of a run."""
+    from .explore import Asked, explore
+
+    if RunDirectory(arguments.run).stage() == "xray":
+        raise InputError(f"{arguments.run}: explore samples spaxels of a cube, not X-ray spectra")
+    if (arguments.region is None) == (not arguments.place):
+        raise InputError("explore: give either X Y or --region X0:X1,Y0:Y1")
+    if arguments.region is not None:
+        region = parse_flag("region", arguments.region)
+    else:
+        x, y = _two_numbers(arguments.place, "explore")
+        region = Area(x, x + 1, y, y + 1)
+    priors = tuple(parse_flag("prior", word) for word in arguments.prior.split(",") if word)
+    explore(
+        Asked(
+            arguments.run,
+            arguments.output,
+            region,
+            arguments.sampler,
+            priors,
+            arguments.seed,
+        ),
+        print,
+    )
+    return _say(f"{arguments.output}: chain.parquet and {len(region)} pictures", DONE)
+
+
+def _two_numbers(words: list[str], command: str = "inspect") -> tuple[int, int]:
     """Read X Y."""
     try:
         x, y = (int(word) for word in words)
     except ValueError:
         found = " ".join(words)
-        raise InputError(f"inspect: {found} is not X Y; give two whole numbers, 0-based") from None
+        text = f"{command}: {found} is not X Y; give two whole numbers, 0-based"
+        raise InputError(text) from None
     return x, y
 
 

@@ -65,10 +65,10 @@ class OpticalConfig:
         Leave out the mixture density network.
     bayes : bool
         Integrate posteriors.
-    prior : {"mdn", "flat"} or None
+    prior : {"mdn", "flat", "neighbours"} or None
         Of velocity and broadening; None without `bayes`.
     prior_width : float
-        Factor on the standard deviations of the network's density.
+        Factor on the standard deviations of the network's density, for `mdn` alone.
     positive : bool
         Posterior amplitudes are not negative.
     refine : bool

@@ -59,7 +59,7 @@ def inspect_spaxel(run: Path, x: int, y: int, png: Path | None = None) -> str:
         If the disk refuses the picture.
     """
     table = RunTable(run)
-    _check_place(table, x, y)
+    check_place(table, x, y)
     config = read_run_toml(RunDirectory(run).config)
     explained, recipe, unit = _explain(table, config, x, y)
     stored = table.row(x, y)
@@ -195,7 +195,7 @@ def _shape(recipe: OpticalRecipe) -> str:
     return recipe.model.emission.shape.name.lower()
 
 
-def _check_place(table: RunTable, x: int, y: int) -> None:
+def check_place(table: RunTable, x: int, y: int) -> None:
     """Refuse a place outside the run."""
     (x0, y0), (nx, ny) = table.grid.origin, table.grid.shape
     if not (x0 <= x < x0 + nx and y0 <= y < y0 + ny):
@@ -216,7 +216,8 @@ def _explain(
         mask = read_mask(chosen.mask, reader.header) if chosen.mask else None
         if mask is not None and not mask[spaxels.x0 : spaxels.x1, spaxels.y0 : spaxels.y1].any():
             raise InputError(f"{table.path}: x={x}, y={y} was masked out; choose one of the rows")
-        source = CubeSource(reader, region=spaxels, mask=mask, bin=side)
+        around = chosen.prior == "neighbours"
+        source = CubeSource(reader, region=spaxels, mask=mask, bin=side, around=around)
         check_same_input(source.fingerprint(), table.manifest)
         recipe = OpticalRecipe(source.header, chosen, seed=config.engine.seed)
         return recipe.explain(source.read(source.keys()[0])), recipe, source.header.unit

@@ -97,12 +97,15 @@ def build_config(
 
 def _with_prior(chosen: OpticalConfig) -> OpticalConfig:
     """Say which prior a run with posteriors has, where the user does not."""
-    if chosen.prior == "mdn" and chosen.no_mdn:
-        raise InputError("--prior mdn needs the network that --no-mdn leaves out; drop one of them")
-    several = chosen.components != 1 or len(chosen.groups) > 1
-    if chosen.prior == "mdn" and several:
+    networks = chosen.prior in ("mdn", "neighbours")
+    if networks and chosen.no_mdn:
         raise InputError(
-            "--prior mdn is a density of one velocity and broadening, and "
+            f"--prior {chosen.prior} needs the network that --no-mdn leaves out; drop one of them"
+        )
+    several = chosen.components != 1 or len(chosen.groups) > 1
+    if networks and several:
+        raise InputError(
+            f"--prior {chosen.prior} is a density of one velocity and broadening, and "
             f"{_what_is_several(chosen)}; drop it for the flat prior"
         )
     sampled = several and (chosen.bayes or chosen.components == "auto")

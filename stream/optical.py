@@ -26,6 +26,7 @@ from .component_starts import Starts
 from .config import OpticalConfig
 from .densities import COLUMNS, Densities, Density, no_reading
 from .explained import Explained
+from .neighbours import from_neighbours
 from .noise import (
     choose_noise,
     even,
@@ -37,6 +38,7 @@ from .noise import (
     weights,
 )
 from .optical_rows import Fitted, promising, record_batch
+from .posterior_rows import Informed, PosteriorRows
 from .reduced_fitter import ReducedFitter, worthwhile
 from .spaxel_classes import SCALE_CLASS, SpaxelClass, classes_of
 from .spectral_model import build_model, with_components
@@ -147,10 +149,22 @@ class OpticalRecipe:
     def _fit_all(self, batch: SpectralBatch) -> Fitted:
         width = 0 if self.posterior is None else self.posterior.width
         fitted = Fitted.empty(len(batch), self.full, width)
+        prior = None
+        if isinstance(self.posterior, PosteriorRows) and self.posterior.neighbourly:
+            prior = from_neighbours(batch, self._seen)
         for members in classes_of(self.model, batch):
             for part, data, weight, noise in self._weighted(batch, members):
-                fitted.put(part.rows, self._fit_part(batch, part, data, weight, noise))
+                own = prior.part(part.rows) if prior else None
+                fitted.put(part.rows, self._fit_part(batch, part, data, weight, noise, own))
         return fitted
+
+    def _seen(self, batch: SpectralBatch) -> Iterator[tuple[NDArray, Density, float]]:
+        """Rows seen by the network together, their densities and their scan's step [km/s]."""
+        for members in classes_of(self.model, batch):
+            for part, data, weight, _ in self._weighted(batch, members):
+                density = self._seeds(part, data, weight)[1]
+                assert density is not None
+                yield part.rows, density, float(self._score_map(part).shared.scan.step.min())
 
     def _weighted(
         self, batch: SpectralBatch, members: SpaxelClass
@@ -181,8 +195,9 @@ class OpticalRecipe:
         data: NDArray,
         weight: NDArray,
         noise: Array,
+        prior: Informed | None,
     ) -> Fitted:
-        """Fit spectra that share the tables of a scan."""
+        """Fit spectra that share the tables of a scan; `prior` is of their neighbours."""
         seeds, density = self._seeds(members, data, weight)
         geometry = members.geometry(self.model)
         modes = density.modes() if density else None
@@ -224,8 +239,9 @@ class OpticalRecipe:
             keys = keys_of(batch, members.rows, self._seed)
             case = Case(data, weight, fitted.noise, geometry, tables, keys)
             return self.posterior.finish(case, one, chain)
+        prior = prior or self.posterior.from_network(density)
         fitted.posterior = self.posterior.integrate(
-            data, weight, fitted.fit, fitted.noise, geometry, tables, density
+            data, weight, fitted.fit, fitted.noise, geometry, tables, prior
         )
         return fitted
 

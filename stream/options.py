@@ -171,10 +171,10 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "optical",
         "prior",
-        values.word("mdn", "flat"),
+        values.word("mdn", "flat", "neighbours"),
         "FROM",
-        "with --bayes: mdn, the network's density, widened, or flat over the ranges (default mdn; "
-        "flat with --no-mdn)",
+        "with --bayes: mdn, the network's density, widened; neighbours, its densities of the "
+        "adjacent spaxels; or flat over the ranges (default mdn; flat with --no-mdn)",
     ),
     Option(
         "optical",

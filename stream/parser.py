@@ -168,6 +168,24 @@ def _add_resume(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(command="resume")
 
 
+def _add_explore(commands: argparse._SubParsersAction) -> None:
+    text = "sample the whole posterior of some spaxels: chains and a corner plot"
+    parser = _add(commands, "explore", text)
+    parser.add_argument("run", type=Path, metavar="RUN")
+    parser.add_argument("place", nargs="*", metavar="X Y", help="0-based column and row of a map")
+    parser.add_argument("--region", metavar="X0:X1,Y0:Y1", help="many spaxels, each by itself")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--sampler", choices=("dynesty", "emcee"), default="dynesty")
+    parser.add_argument(
+        "--prior",
+        default="",
+        metavar="A,B",
+        help="mdn, flat, neighbours, or several, drawn over each other (default: the run's own)",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default 0")
+    parser.set_defaults(command="explore")
+
+
 def _add_readers(commands: argparse._SubParsersAction) -> None:
     """Add the commands that read a run or a cube."""
     parser = _add(commands, "status", "say where a run stands, also while it runs")
@@ -192,6 +210,7 @@ def _add_readers(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("-o", "--output", type=Path, metavar="PNG")
     parser.set_defaults(command="inspect")
+    _add_explore(commands)
     parser = _add(commands, "validate", "say what the reader finds in a cube, and what is wrong")
     parser.add_argument("cube", metavar="PATH")
     for option in ("arf", "rmf", "background"):

@@ -5,21 +5,26 @@ and the noise is that of the finished fit. Spectra of even weights go over the r
 the fit did, any others over exact profiles.
 
 The network has seen the spectrum: its density is a prior only once its standard deviations are
-multiplied, by ten say, which leaves it a hundredth of the information. A spectrum like none the
-network knows has a flat prior.
+multiplied, by ten say, which leaves it a hundredth of the information. The densities of the
+adjacent spaxels are of other data and need no such factor (`neighbours.py`). Where neither is known
+the prior is flat.
 """
 
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..io.errors import InputError
 from ..io.posterior_columns import posterior_columns
 from ..io.results import Column
 from ..kernels import posterior, scan, varpro
+from ..kernels.emission import Shape
+from ..kernels.mixture import Mixture
 from ..kernels.once import Once
+from ..kernels.pooling import FEWEST
 from ..kernels.posterior_map import PosteriorMap
 from ..kernels.reduced import ReducedEngine
 from .config import OpticalConfig
@@ -32,6 +37,17 @@ Tables = Callable[[type], Any]
 
 _HONEST = 3.0  # factor on sigmas below which a density is more than a tenth of the data again
 _ROUGH = 0.02  # share of the mass that may have been missed before a row is marked
+
+
+class Informed(NamedTuple):
+    """Priors of velocity and broadening of some spaxels; flat where `known` is False."""
+
+    mixture: Mixture
+    known: NDArray[np.bool_]
+
+    def part(self, rows: NDArray) -> "Informed":
+        """Give some spaxels."""
+        return Informed(self.mixture.part(rows), self.known[rows])
 
 
 class PosteriorRows:
@@ -47,6 +63,11 @@ class PosteriorRows:
         That of the fits.
     config : OpticalConfig
         Says which prior.
+
+    Raises
+    ------
+    InputError
+        If the network of the prior does not know such lines.
     """
 
     def __init__(
@@ -56,6 +77,11 @@ class PosteriorRows:
         engine: ReducedEngine | None,
         config: OpticalConfig,
     ) -> None:
+        if config.prior == "neighbours" and model.emission.shape is Shape.SINC:
+            raise InputError(
+                "--prior neighbours needs the network, which knows no lines of --ils sinc; give "
+                "--prior flat"
+            )
         self.model, self._engine, self._config = model, engine, config
         self.columns: list[Column] = posterior_columns(model.emission.names, unit)
         self._maps: Once[PosteriorMap] = Once()
@@ -67,6 +93,11 @@ class PosteriorRows:
         flat = "flat over velocity {:g} to {:g} and broadening {:g} to {:g} km/s".format(
             *box.velocity, *box.broadening
         )
+        if self._config.prior == "neighbours":
+            return (
+                "network's densities of the adjacent spaxels, widened by their scatter; where it "
+                f"knows fewer than {FEWEST} clear ones, {flat}"
+            )
         if self._config.prior != "mdn":
             return flat
         factor = self._config.prior_width
@@ -83,6 +114,18 @@ class PosteriorRows:
         )
 
     @property
+    def neighbourly(self) -> bool:
+        """Whether priors come from the adjacent spaxels."""
+        return self._config.prior == "neighbours"
+
+    def from_network(self, density: Density | None) -> Informed | None:
+        """Widen what the network says of the spectra themselves; None where it is no prior."""
+        if density is None or self._config.prior != "mdn":
+            return None
+        known = ~density.outside & np.isfinite(density.columns).all(axis=1)
+        return Informed(density.mixture.widened(self._config.prior_width), known)
+
+    @property
     def width(self) -> int:
         """Numbers per spaxel: the columns, then whether the integration was sound."""
         return len(self.columns) + 1
@@ -95,7 +138,7 @@ class PosteriorRows:
         noise: Array,
         geometry: varpro.Geometry,
         tables: Tables,
-        density: Density | None = None,
+        prior: Informed | None = None,
     ) -> Array:
         """Integrate the posteriors of the spectra of one class.
 
@@ -111,8 +154,8 @@ class PosteriorRows:
         geometry : Geometry
         tables : callable
             Gives the tables of a kind of scan, `SharedScan` or `WeightedScan`, of the class.
-        density : Density, optional
-            What the network says of the spectra.
+        prior : Informed, optional
+            Flat without it.
 
         Returns
         -------
@@ -126,18 +169,14 @@ class PosteriorRows:
         if not is_even(weight):
             even &= (weight == weight[:, :1]).all(axis=1)
         uneven = ~even & (weight > 0).any(axis=1)
-        known = np.zeros(len(data), dtype=bool)
-        if density is not None and self._config.prior == "mdn":
-            known = ~density.outside & np.isfinite(density.columns).all(axis=1)
+        known = np.zeros(len(data), dtype=bool) if prior is None else prior.known
         for chosen, informed in itertools.product((even, uneven), (known, ~known)):
             rows = np.flatnonzero(chosen & informed)
             if rows.size == 0:
                 continue
             shared = chosen is even
             kind = scan.SharedScan if shared else scan.WeightedScan
-            prior = None
-            if density is not None and informed is known:
-                prior = density.mixture.part(rows).widened(self._config.prior_width)
+            mixture = prior.mixture.part(rows) if prior and informed is known else None
             found = posterior.integrate(
                 data[rows],
                 weight[rows, :1] if shared else weight[rows],
@@ -148,7 +187,7 @@ class PosteriorRows:
                 start=start[rows],
                 bounds=self.model.bounds,
                 coarse=self._map(kind, tables),
-                prior=prior,
+                prior=mixture,
                 amplitudes=posterior.Amplitudes(
                     float(np.sqrt(data.shape[1])), positive=self._config.positive
                 ),

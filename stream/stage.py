@@ -118,7 +118,14 @@ def open_optical(config: RunConfig) -> Stage:
         mask = read_mask(chosen.mask, reader.header) if chosen.mask else None
 
         def cut(batch: int) -> CubeSource:
-            return CubeSource(reader, batch=batch, region=chosen.region, mask=mask, bin=chosen.bin)
+            return CubeSource(
+                reader,
+                batch=batch,
+                region=chosen.region,
+                mask=mask,
+                bin=chosen.bin,
+                around=chosen.prior == "neighbours",
+            )
 
         whole = cut(4096)
         recipe = OpticalRecipe(

@@ -10,6 +10,16 @@ from scipy_reference import Lines
 from synthetic_spectra import REST, WIDTH, WINDOW, sn3_axis, sn3_sample
 
 from streamfit.kernels import posterior, scan, varpro
+from streamfit.kernels._posterior_lattice import (
+    AT_LOW,
+    FIRST,
+    LAST,
+    ORIGIN,
+    SIDE,
+    SPACING,
+    STEP,
+    _lay,
+)
 from streamfit.kernels.emission import profiles
 from streamfit.kernels.mixture import Mixture
 from streamfit.kernels.posterior import Amplitudes
@@ -138,6 +148,38 @@ def test_moments_and_evidence_are_those_of_brute_force(case, seed):
     assert found.broadening.mean[row] == pytest.approx(b, abs=1e-2 * b_sigma)
     assert found.broadening.sigma[row] == pytest.approx(b_sigma, rel=1e-2)
     assert found.log_evidence[row] == pytest.approx(evidence, abs=5e-3)
+
+
+def test_nodes_counted_from_a_bound_keep_their_centre_inside_the_arrays():
+    """A walk may come upon a bound many nodes away; laid anew from it, nodes lie closer."""
+    axis, reached = np.zeros(6), np.ones(2)
+    for away in (30.0, 150.0, 250.0, 4000.0):
+        _lay(axis, away, 1.0, 0.0, 2 * away, SPACING, reached)
+        centre = (away - axis[ORIGIN]) / axis[STEP]
+        assert abs(centre) <= SIDE - 32
+        assert axis[FIRST] <= centre <= axis[LAST]
+        assert (axis[AT_LOW] > 0) == (away < 155)
+
+
+@pytest.mark.slow
+def test_far_modes_of_little_mass_have_their_part_in_a_deviation(case):
+    """A mode of 1e-5 of the mass a hundred deviations away adds a tenth to a variance."""
+    sample = sn3_sample(3, seed=77, snr=(5.0, 6.0))
+    found = case(sample.data, sample.noise, start=minimum(case, sample))
+    row = int(np.argmax(found.velocity.sigma))
+    middle = 0.5 * np.array([sum(BOX.velocity), sum(BOX.broadening)])
+    v, sigma, *_, evidence = brute_force(
+        case,
+        sample.data[row],
+        sample.noise[row],
+        centre=middle,
+        reach=middle + 1000.0,
+        points=(480, 40),
+    )
+    # Gauss and Legendre with nodes 7 km/s apart, a deviation: a few thousandths.
+    assert found.velocity.mean[row] == pytest.approx(v, abs=0.05 * sigma)
+    assert found.velocity.sigma[row] == pytest.approx(sigma, rel=0.05)
+    assert found.log_evidence[row] == pytest.approx(evidence, abs=0.05)
 
 
 def test_a_density_cut_off_by_a_bound_is_integrated_up_to_it():

@@ -245,3 +245,35 @@ def test_the_mask_is_part_of_the_identity():
     other = CubeSource(CubeInMemory(), mask=mask).fingerprint()
     assert plain == {"size": 1}
     assert one["mask"] != other["mask"]
+
+
+@pytest.mark.parametrize("side", [1, 2])
+def test_a_batch_brings_along_what_borders_on_it(side):
+    cube = CubeInMemory()
+    mask = np.ones((11, 14), dtype=bool)
+    mask[4:6, 4:6] = False
+    source = CubeSource(cube, batch=30, mask=mask, bin=side, around=True)
+    plain = CubeSource(cube, batch=30, mask=mask, bin=side)
+    assert list(source.keys()) == list(plain.keys())
+    kept = set()
+    for key in plain.keys():  # noqa: SIM118
+        batch = plain.read(key)
+        kept |= set(zip(batch.x.tolist(), batch.y.tolist(), strict=True))
+    for key in source.keys():  # noqa: SIM118
+        batch, alone = source.read(key), plain.read(key)
+        np.testing.assert_array_equal(batch.data, alone.data)
+        np.testing.assert_array_equal(batch.x, alone.x)
+        own = set(zip(batch.x.tolist(), batch.y.tolist(), strict=True))
+        around = set(zip(batch.around.x.tolist(), batch.around.y.tolist(), strict=True))
+        shifts = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+        border = {(x + i, y + j) for x, y in own for i, j in shifts} & kept - own
+        assert border <= around <= kept - own
+        assert batch.nbytes > alone.nbytes
+    assert source.spaxel_nbytes == 4 * plain.spaxel_nbytes
+
+
+def test_a_region_has_neighbours_beyond_it():
+    source = CubeSource(CubeInMemory(), region=Area(3, 4, 5, 6), around=True)
+    (key,) = source.keys()
+    assert len(source.read(key)) == 1
+    assert len(source.read(key).around) == 8

@@ -1,10 +1,14 @@
 """How often posteriors cover the truth: simulation-based calibration of the whole optical recipe.
 
 Truths are drawn from the flat prior of velocity and broadening, amplitudes as emission lines have
-them; each spectrum is fitted and its posterior integrated as a run does it, the noise measured too.
+them, or with ``--amplitudes flat`` evenly between plus and minus the highest SNR; each spectrum is
+fitted and its posterior integrated as a run does it, the noise measured too.
 The rank of a truth is its place in the cumulative posterior:
 if the posterior is right, ranks are uniform, and the central 68.27 and 95 % intervals cover as
-often as they say (Talts et al. 2018, arXiv:1804.06788).
+often as they say (Talts et al. 2018, arXiv:1804.06788). That holds for truths of the prior alone:
+lines that all emit are no draws from a prior of either sign. A flat prior has no end but its draws
+have one, so with ``--amplitudes flat`` spectra are left out, by their data alone, whose posterior
+reaches it.
 
     python -m streamfit.tools.calibration --spectra 100000 --prior mdn --prior-width 10
 """
@@ -16,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.stats import chisquare
 
@@ -32,6 +37,7 @@ _BINS = 20  # of ranks
 _BATCH = 4096
 _CORR = 1.04  # of every spectrum: one place in SITELLE's field
 _BAND = (1e7 / 685.0, 1e7 / 647.7)  # SN3 [cm-1]
+_WITHIN = 4.0  # standard deviations from the end of the amplitudes' range
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,35 @@ def sn3_header() -> CubeHeader:
     )
 
 
-def draw(recipe: OpticalRecipe, count: int, snr: tuple[float, float], seed: int) -> Truth:
+@dataclass(frozen=True, slots=True)
+class Population:
+    """What amplitudes are drawn from.
+
+    Parameters
+    ----------
+    snr : (low, high)
+        Of Halpha, log-uniform; the other lines are 0.1 to 1.2 times as bright.
+    flat : bool
+        Instead, each evenly between plus and minus the highest SNR.
+    """
+
+    snr: tuple[float, float]
+    flat: bool = False
+
+    def columns(self, rng: np.random.Generator, recipe: OpticalRecipe, count: int) -> Array:
+        """Draw the amplitudes of the line columns, shape (spaxel, column)."""
+        emission = recipe.model.emission
+        if self.flat:
+            return rng.uniform(-self.snr[1], self.snr[1], (count, emission.columns))
+        bright = np.exp(rng.uniform(np.log(self.snr[0]), np.log(self.snr[1]), count))
+        column = bright[:, None] * np.exp(
+            rng.uniform(np.log(0.1), np.log(1.2), (count, emission.columns))
+        )
+        column[:, emission.column[emission.names.index("Halpha")]] = bright
+        return column
+
+
+def draw(recipe: OpticalRecipe, count: int, population: Population, seed: int) -> Truth:
     """Draw truths from the prior and make their spectra.
 
     Parameters
@@ -79,8 +113,7 @@ def draw(recipe: OpticalRecipe, count: int, snr: tuple[float, float], seed: int)
     recipe : OpticalRecipe
         Whose lines and ranges they have.
     count : int
-    snr : (low, high)
-        Of Halpha, log-uniform; the other lines are 0.1 to 1.2 times as bright.
+    population : Population
     seed : int
     """
     rng, model = np.random.default_rng(seed), recipe.model
@@ -88,11 +121,7 @@ def draw(recipe: OpticalRecipe, count: int, snr: tuple[float, float], seed: int)
     b = rng.uniform(*model.bounds.broadening, size=count)
     emission = model.emission
     width = np.repeat(_CORR * model.width[None], count, axis=0)
-    bright = np.exp(rng.uniform(np.log(snr[0]), np.log(snr[1]), count))
-    column = bright[:, None] * np.exp(
-        rng.uniform(np.log(0.1), np.log(1.2), (count, emission.columns))
-    )
-    column[:, emission.column[emission.names.index("Halpha")]] = bright
+    column = population.columns(rng, recipe, count)
     amplitude = column[:, emission.column] * emission.shares(v[:, None], b[:, None], width)
     centre, sigma = emission.centres(v[:, None]), emission.sigmas(v[:, None], b[:, None])
     x = model.coordinate
@@ -123,12 +152,13 @@ class RankedRows(PosteriorRows):
         return super().numbers(found, rows)
 
 
-def calibrate(config: OpticalConfig, count: int, snr: tuple[float, float], seed: int) -> dict:
+def calibrate(config: OpticalConfig, count: int, population: Population, seed: int) -> dict:
     """Fit and integrate spectra of known truth.
 
     Returns
     -------
     dict
+        ``within``, (spaxel,), whether the posterior keeps within what amplitudes are drawn from,
         ``ranks``, (spaxel, 2 + line), ``truth``, a `Truth` without data, ``table``, columns of the
         run by name, and ``cpu``, microseconds per spectrum of fit and posterior.
     """
@@ -137,9 +167,9 @@ def calibrate(config: OpticalConfig, count: int, snr: tuple[float, float], seed:
     engine = recipe.fitter.engine if isinstance(recipe.fitter, ReducedFitter) else None
     rows = RankedRows(recipe.model, header.unit, engine, config)
     recipe.posterior = rows
-    found: dict = {"ranks": [], "truth": [], "table": [], "cpu": 0.0}
+    found: dict = {"within": [], "ranks": [], "truth": [], "table": [], "cpu": 0.0}
     for first in range(0, count, _BATCH):
-        truth = draw(recipe, min(_BATCH, count - first), snr, seed + first)
+        truth = draw(recipe, min(_BATCH, count - first), population, seed + first)
         spaxels = len(truth.velocity)
         width = np.repeat(_CORR * recipe.model.width[None], spaxels, axis=0)
         at = truth.velocity[:, None], truth.broadening[:, None]
@@ -153,12 +183,14 @@ def calibrate(config: OpticalConfig, count: int, snr: tuple[float, float], seed:
         table = recipe.fit(batch)
         if first > 0 or count <= _BATCH:  # the first batch compiles and builds tables
             found["cpu"] += time.process_time() - begun
+        found["within"].append(_within(recipe, table, population, width))
         found["ranks"].append(rows.ranks)
         found["truth"].append(replace(truth, data=np.zeros((spaxels, 0), np.float32)))
         found["table"].append({name: table[name].to_numpy() for name in table.schema.names})
     timed = count - _BATCH if count > _BATCH else count
     truths, tables = found["truth"], found["table"]
     return {
+        "within": np.concatenate(found["within"]),
         "ranks": np.concatenate(found["ranks"]),
         "truth": Truth(
             *(
@@ -171,17 +203,35 @@ def calibrate(config: OpticalConfig, count: int, snr: tuple[float, float], seed:
     }
 
 
+def _within(
+    recipe: OpticalRecipe, table: pa.RecordBatch, population: Population, width: Array
+) -> NDArray[np.bool_]:
+    """Tell whose amplitudes are well inside the range of their draws, by the posterior alone."""
+    if not population.flat:
+        return np.ones(len(width), dtype=bool)
+    v, b = (table[f"post_{name}"].to_numpy()[:, None] for name in ("velocity", "broadening"))
+    emission = recipe.model.emission
+    unit = emission.peak_fluxes(v, b, width) * emission.shares(v, b, width)
+    inside = np.ones(len(width), dtype=bool)
+    for k, name in enumerate(emission.names):
+        flux, sigma = (table[f"post_{name}_flux{end}"].to_numpy() for end in ("", "_sigma"))
+        inside &= np.abs(flux) + _WITHIN * sigma < population.snr[1] * unit[:, k]
+    return inside
+
+
 def describe(found: dict, names: Sequence[str]) -> str:
     """Write coverage and uniformity of the ranks, and how the posterior mean compares."""
     lines = [f"{'':14}  68.27 %   95 %   chi2 p"]
-    for name, rank in zip(("velocity", "broadening", *names), found["ranks"].T, strict=True):
+    within = found["within"]
+    ranks = found["ranks"][within]
+    for name, rank in zip(("velocity", "broadening", *names), ranks.T, strict=True):
         away = np.abs(rank - 0.5)
         p = chisquare(np.histogram(rank, _BINS, (0, 1))[0]).pvalue
         narrow, wide = 100 * np.mean(away < 0.341345), 100 * np.mean(away < 0.475)
         lines.append(f"{name:14}  {narrow:6.2f}  {wide:6.2f}  {p:8.4f}")
     table, truth = found["table"], found["truth"]
     for low, high in ((3, 5), (5, 10), (10, 1000)):
-        rows = (truth.snr >= low) & (truth.snr < high)
+        rows = (truth.snr >= low) & (truth.snr < high) & within
         if rows.any():
             errors = [
                 np.sqrt(np.nanmean(np.square(table[name] - truth.velocity)[rows]))
@@ -191,6 +241,7 @@ def describe(found: dict, names: Sequence[str]) -> str:
                 f"S/N {low}-{high}: rms error of velocity {errors[0]:.2f} fit, {errors[1]:.2f} "
                 f"posterior mean, {errors[2]:.2f} median [km/s]"
             )
+    lines.append(f"{int(within.sum())} of {within.size} spectra")
     lines.append(f"{found['cpu']:.0f} us of CPU a spectrum, fit and posterior")
     return "\n".join(lines)
 
@@ -200,6 +251,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="coverage and ranks of simulated posteriors")
     parser.add_argument("--spectra", type=int, default=100_000)
     parser.add_argument("--snr", type=float, nargs=2, default=(3.0, 100.0))
+    parser.add_argument("--amplitudes", choices=("lines", "flat"), default="lines")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--prior", choices=("mdn", "flat"), default="mdn")
     parser.add_argument("--prior-width", type=float, default=10.0)
@@ -218,7 +270,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         no_mdn=chosen.prior == "flat",
     )
     recipe = OpticalRecipe(sn3_header(), config)
-    found = calibrate(config, chosen.spectra, tuple(chosen.snr), chosen.seed)
+    population = Population(tuple(chosen.snr), flat=chosen.amplitudes == "flat")
+    found = calibrate(config, chosen.spectra, population, chosen.seed)
     print(f"prior: {recipe.schema.metadata[b'prior'].decode()}")
     print(describe(found, recipe.model.emission.names))
     return 0

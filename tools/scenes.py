@@ -3,9 +3,11 @@
 A scene turns positions in the field and uniform random numbers into a `Sky`. Every spaxel brings
 its own random numbers, so a scene is the same however the field is cut into pieces. `random`
 spreads all quantities evenly, for statistics; `disk` is a rotating spiral galaxy with HII regions
-and diffuse gas, for maps that look like something.
+and diffuse gas, for maps that look like something; `edge` has two velocities side by side, for
+what lends spaxels the strength of their neighbours.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -106,6 +108,18 @@ def random_scene(field: Field, lines: Sequence[str]) -> Sky:
             },
         ),
     )
+
+
+_APART = 150.0  # velocities of the two sheets of `edge` [km/s]
+
+
+def edge_scene(field: Field, lines: Sequence[str]) -> Sky:
+    """Two sheets of gas that meet at a sharp edge; all but velocity spreads as in `random`."""
+    sky = random_scene(field, lines)
+    beyond = field.u + 0.25 * field.v > 0.63
+    velocity = np.where(beyond, 0.5, -0.5) * _APART + 30.0 * (field.v - 0.5)
+    broadening = np.where(beyond, 35.0, 20.0) + 6.0 * field.draws[:, 1]
+    return dataclasses.replace(sky, velocity=velocity, broadening=broadening)
 
 
 def _fluxes(lines: Sequence[str], diagnostics: Mapping[str, Array]) -> Array:
@@ -211,5 +225,6 @@ def _regions(radius: Array, azimuth: Array, *, seed: int) -> Array:
 
 SCENES: Mapping[str, Callable[[Field, Sequence[str]], Sky]] = {
     "disk": disk_scene,
+    "edge": edge_scene,
     "random": random_scene,
 }

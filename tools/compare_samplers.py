@@ -1,0 +1,143 @@
+"""How many likelihoods samplers need, with the network's density and without it.
+
+Simulated spectra as in `calibration.py`, one posterior, flat in everything, reached in two ways:
+
+- dynesty draws velocity and broadening from the flat prior, or from the network's density with its
+  standard deviations three times as wide, each likelihood then divided by that density: the same
+  posterior from a smaller volume;
+- emcee starts its walkers anywhere in the flat prior, or at draws of the network's density.
+
+What counts is evaluations for each effective draw: Kish's size of dynesty's weights, emcee's draws
+over their autocorrelation time once the ensemble has the mean and deviation of the integrated
+posterior.
+
+    python -m streamfit.tools.compare_samplers --spectra 20
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..io.records import BatchKey, SpectralBatch
+from ..kernels.full_posterior import FullPosterior
+from ..kernels.mixture import Mixture
+from ..stream.config import OpticalConfig
+from ..stream.explore import WatchedRows
+from ..stream.optical import OpticalRecipe
+from ..stream.reduced_fitter import ReducedFitter
+from ..stream.sampling import ensemble, nested
+from .calibration import Population, draw, sn3_header
+
+Array = NDArray[np.float64]
+
+_WIDE = 3.0  # of the network's standard deviations, so that it bounds what is sampled
+_CORR = 1.04
+_STARTS = 400
+_CLOSE = 0.5  # of a deviation: an ensemble this far off has not arrived
+
+
+class Bounded(FullPosterior):
+    """A flat posterior whose velocity and broadening are drawn from a mixture."""
+
+    def log_likelihood(self, point: Array) -> float:
+        """Minus half chi2, less the log of the mixture's density over the flat one's."""
+        assert self.prior is not None
+        flat = -np.log((self.high - self.low)[:2]).sum()
+        own = float(self.prior.log_density(point[None, :1], point[None, 1:2])[0, 0])
+        return super().log_likelihood(point) + flat - own
+
+
+def measure(count: int, snr: tuple[float, float], seed: int, live: int) -> dict[str, Array]:
+    """Give evaluations for an effective draw of each way, shape (spectrum,); NaN: not arrived."""
+    config = OpticalConfig(
+        velocity_range=(-500.0, 500.0),
+        broadening_range=(1.0, 200.0),
+        noise="band",
+        bayes=True,
+        prior="mdn",
+        prior_width=_WIDE,
+    )
+    header = sn3_header()
+    recipe = OpticalRecipe(header, config)
+    engine = recipe.fitter.engine if isinstance(recipe.fitter, ReducedFitter) else None
+    rows = WatchedRows(recipe.model, header.unit, engine, config)
+    recipe.posterior = rows
+    truth = draw(recipe, count, Population(snr), seed)
+    ways = ("dynesty flat", "dynesty network", "emcee flat", "emcee network")
+    found = {way: np.full(count, np.nan) for way in ways}
+    for s in range(count):
+        index = np.zeros(1, dtype=np.int32)
+        batch = SpectralBatch(
+            BatchKey("samplers", s, s + 1), index, index, truth.data[s : s + 1], np.full(1, _CORR)
+        )
+        row = recipe.fit(batch).to_pylist()[0]
+        assert rows.spectrum is not None
+        model = recipe.model
+        flat = FullPosterior.of(rows.spectrum, model.emission, model.continuum, model.bounds)
+        draws = nested(flat, seed + s, live=live)
+        found["dynesty flat"][s] = draws.evaluations / draws.effective
+        if rows.informed is None or not rows.informed.known[0]:
+            continue
+        bounded = Bounded(**{name: getattr(flat, name) for name in flat.__slots__})
+        bounded = replace(bounded, prior=rows.informed.mixture)
+        draws = nested(bounded, seed + s, live=live)
+        found["dynesty network"][s] = draws.evaluations / draws.effective
+        rng = np.random.default_rng([seed, s])
+        anywhere = flat.low[:2] + rng.random((_STARTS, 2)) * (flat.high - flat.low)[:2]
+        for way, start in (
+            ("emcee flat", anywhere),
+            ("emcee network", _of_the_network(rows.informed.mixture, rng)),
+        ):
+            draws = ensemble(flat, start, seed + s)
+            v = draws.points[:, 0]
+            sigma = row["post_velocity_sigma"]
+            arrived = abs(v.mean() - row["post_velocity"]) < _CLOSE * sigma
+            if arrived and 1 - _CLOSE < v.std() / sigma < 1 + _CLOSE:
+                found[way][s] = draws.evaluations / draws.effective
+    return found
+
+
+def _of_the_network(widened: Mixture, rng: np.random.Generator) -> Array:
+    """Draw from the network's density as it is."""
+    return widened.widened(1 / _WIDE).draw(_STARTS, rng)[0]
+
+
+def describe(found: dict[str, Array]) -> str:
+    """Write medians, ratios, and how many ensembles arrived."""
+    lines = []
+    for sampler in ("dynesty", "emcee"):
+        flat, network = found[f"{sampler} flat"], found[f"{sampler} network"]
+        both = np.isfinite(flat) & np.isfinite(network)
+        ratio = np.median(flat[both] / network[both]) if both.any() else np.nan
+        lines.append(
+            f"{sampler}: evaluations an effective draw, median {_median(flat):.0f} flat, "
+            f"{_median(network):.0f} network; ratio {ratio:.2f}; arrived "
+            f"{np.isfinite(flat).sum()} and {np.isfinite(network).sum()} of {flat.size}"
+        )
+    return "\n".join(lines)
+
+
+def _median(values: Array) -> float:
+    """Give the median of what is known, NaN where nothing is."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else float("nan")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="likelihoods that samplers need")
+    parser.add_argument("--spectra", type=int, default=20)
+    parser.add_argument("--snr", type=float, nargs=2, default=(3.0, 100.0))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--live", type=int, default=500)
+    chosen = parser.parse_args(argv)
+    print(describe(measure(chosen.spectra, tuple(chosen.snr), chosen.seed, chosen.live)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
