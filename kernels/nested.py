@@ -1,8 +1,8 @@
 """The posterior of `importance.py` by nested sampling, for the few spectra it does not settle.
 
 dynesty (Speagle 2020, MNRAS 493, 3132; the optional extra `bayes`) needs no first guess and finds
-all modes, at some seconds a spectrum. Draws are given the order of components in which they are
-nearest to the fit, as those of `importance.py`.
+all modes, at half a minute or more a spectrum. Draws are given the order of components in which
+they are nearest to the fit, as those of `importance.py`.
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ from .target import Spectra, Target
 
 Array = NDArray[np.float64]
 
-_LIVE = 250
-_SLICES = 4  # between live points: random walks in as much time give an evidence e^1 too high
+_LIVE = 200
+_WALKS = 100  # steps from one live point to the next: 50 make the evidence e^1 too high
 _ACCURATE = 0.05  # of ln evidence: what may remain
 _BLOCK = 256  # draws whose fluxes are in memory at once
 
@@ -58,8 +58,8 @@ def nested(target: Target, spectra: Spectra, centre: Array, key: NDArray[np.uint
         lambda unit: low + unit * (high - low),
         free.size,
         nlive=_LIVE,
-        sample="rslice",
-        slices=_SLICES,
+        sample="rwalk",
+        walks=_WALKS,
         bootstrap=0,
         rstate=Generator(Philox(key=key)),
     )

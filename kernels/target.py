@@ -7,6 +7,7 @@ integrated, with a flat prior of every velocity and broadening, on exact profile
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +77,7 @@ class Target:
             found.append([k * lines + n % lines for n, k in enumerate(own)])
         return np.array(found)
 
-    def _arguments(self, spectra: "Spectra") -> tuple:
+    def _arguments(self, spectra: "Spectra") -> tuple[Any, Any, Any, Any, Any]:
         """Give what the compiled loop takes, but for the points."""
         return (
             spectra.arrays(),

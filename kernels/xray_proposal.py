@@ -101,7 +101,7 @@ class Mixture:
         constant = gammaln(0.5 * (_FREEDOM + size)) - gammaln(0.5 * _FREEDOM)
         constant -= 0.5 * size * np.log(_FREEDOM * np.pi)
         each = constant - log_volume - 0.5 * (_FREEDOM + size) * np.log1p(square / _FREEDOM)
-        found = logsumexp(each + np.log(self.weights), axis=1)
+        found = np.asarray(logsumexp(each + np.log(self.weights), axis=1))
         return np.logaddexp(found, np.log(self.broad) + log_normal(normal))
 
     def draw(self, count: int, generator: np.random.Generator) -> Array:

@@ -12,7 +12,7 @@ of one plasma says nothing of a second: in a density over all six coordinates it
 ln second about that of one hundredth, and ln kT2 anywhere below ln kT (`IDLE`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ class PlasmaDensity(GaussianMixture):
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Factors on the widths of a network's components, by the counts.
+    """Factors on the widths of a network's components, and what its means are off, by the counts.
 
     Parameters
     ----------
@@ -72,20 +72,30 @@ class Calibration:
     one : ndarray, shape (knot, 4)
     two : ndarray, shape (knot, 6)
         Logarithms of the factors there, by coordinate.
+    bias_one : ndarray, shape (knot, 4)
+    bias_two : ndarray, shape (knot, 6)
+        Mean errors there, in standard deviations of the density, to be taken off.
     """
 
     log_counts: Array
     one: Array
     two: Array
+    bias_one: Array
+    bias_two: Array
 
-    def widened(self, plasmas: int, found: GaussianMixture, counts: Array) -> GaussianMixture:
-        """Widen or narrow the components of one plasma or of two about their means."""
-        table = {1: self.one, 2: self.two}[plasmas]
-        at = np.log(np.maximum(counts, 1.0))
-        logs = np.stack([np.interp(at, self.log_counts, column) for column in table.T], axis=1)
-        factor = np.exp(logs)[:, None]
+    def apply(self, plasmas: int, found: GaussianMixture, counts: Array) -> GaussianMixture:
+        """Widen or narrow the components of one plasma or of two, then move all of them."""
+        widths, biases = {1: (self.one, self.bias_one), 2: (self.two, self.bias_two)}[plasmas]
+        factor = np.exp(self._at(counts, widths))[:, None]
         covariance = found.covariance * factor[..., :, None] * factor[..., None, :]
-        return GaussianMixture(found.weights, found.mean, covariance)
+        wide = GaussianMixture(found.weights, found.mean, covariance)
+        move = self._at(counts, biases) * wide.moments()[1]
+        return GaussianMixture(found.weights, found.mean - move[:, None], covariance)
+
+    def _at(self, counts: Array, table: Array) -> Array:
+        """Interpolate a table, shape (n, coordinate)."""
+        at = np.log(np.maximum(counts, 1.0))
+        return np.stack([np.interp(at, self.log_counts, column) for column in table.T], axis=1)
 
 
 class XrayNetwork:
@@ -113,7 +123,7 @@ class XrayNetwork:
         try:
             told, seen = self.card.calibration, self.card.holds["features"]
             self.calibration = Calibration(
-                *(np.asarray(told[name], np.float64) for name in ("log_counts", "one", "two"))
+                *(np.asarray(told[one.name], np.float64) for one in fields(Calibration))
             )
             self._seen = np.asarray(seen["low"]), np.asarray(seen["high"])
         except KeyError as error:
@@ -215,7 +225,7 @@ def density_of(
     parts = []
     for plasmas, these in zip(SIZES, numbers, strict=True):
         found = _mixture(these, *anchors(told, log_level, SIZES[plasmas]))
-        parts.append(calibration.widened(plasmas, found, counts) if calibration else found)
+        parts.append(calibration.apply(plasmas, found, counts) if calibration else found)
     one, two = parts[0], parts[1]
     second = 1.0 / (1.0 + np.exp(-logit[:, None]))
     mean, covariance = _idle(one)

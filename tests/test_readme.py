@@ -154,7 +154,9 @@ def test_the_test_command_is_found_as_ci_finds_it():
     assert lines[0].endswith("pytest")
 
 
-@pytest.mark.parametrize("name", ["accuracy", "mdn", "posteriors", "rim", "real data", "bench"])
+@pytest.mark.parametrize(
+    "name", ["accuracy", "mdn", "posteriors", "rim", "xray mdn", "real data", "bench"]
+)
 def test_figures_stand_between_their_marks(name):
     figures = README.partition(f"<!-- figures: {name} -->\n")[2]
     assert figures.partition("\n<!-- end of figures -->")[0].count("\n|") >= 3

@@ -165,13 +165,17 @@ def test_outputs_become_the_gaussians_that_the_module_describes():
     assert density.covariance[0, 0, 4, 4] == pytest.approx(np.exp(-2.0) + 0.49)
 
 
-def test_calibration_widens_by_counts_and_keeps_correlations():
-    table = Calibration(np.log([100.0, 1e4]), np.zeros((2, 4)), np.array([[0.0] * 6, [0.6] * 6]))
+def test_calibration_widens_and_moves_by_counts_and_keeps_correlations():
+    nothing, table = np.zeros((2, 4)), np.array([[0.0] * 6, [0.6] * 6])
+    bias = np.array([[0.0] * 6, [0.4] * 6])
+    found = Calibration(np.log([100.0, 1e4]), nothing, table, nothing, bias)
     root = np.random.default_rng(5).standard_normal((2, 1, 6, 6))
     given = GaussianMixture(np.ones((2, 1)), np.zeros((2, 1, 6)), root @ np.swapaxes(root, 2, 3))
-    wide = table.widened(2, given, np.array([100.0, 1e3]))
+    wide = found.apply(2, given, np.array([100.0, 1e3]))
     np.testing.assert_allclose(wide.covariance[0], given.covariance[0])
+    np.testing.assert_allclose(wide.mean[0], 0.0)
     np.testing.assert_allclose(wide.covariance[1], np.exp(0.6) * given.covariance[1])
+    np.testing.assert_allclose(wide.mean[1], -0.2 * wide.moments()[1][1:])
 
 
 def test_truths_lie_where_they_should(network, shard):

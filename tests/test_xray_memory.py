@@ -64,7 +64,7 @@ def test_a_killed_run_resumes_to_the_same_table(tmp_path):
 @pytest.mark.parametrize("stage", ["deconvolve", "fit"])
 def test_a_run_of_both_stages_killed_in_either_resumes_to_the_same_tables(tmp_path, stage):
     # A part holds 16 batches: some are left to kill, and few enough are fitted twice.
-    number = {"deconvolve": 40, "fit": 18}[stage]
+    number = {"deconvolve": 30, "fit": 18}[stage]
     plan = XrayPlan(
         tmp_path / "data", number=number, counts=(300, 1e3), responses=2, models=("powerlaw",)
     )

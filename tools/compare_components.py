@@ -103,7 +103,7 @@ def simulate(recipe: OpticalRecipe, kind: Kind, count: int, seed: int) -> Truth:
     middle, side = rng.uniform(-400, 400, count), rng.choice([-0.5, 0.5], count)
     away = kind.apart * full * side
     v = np.stack([middle + away, middle - away], axis=1)
-    peak = np.exp(rng.uniform(*np.log(kind.snr), count))
+    peak = np.exp(rng.uniform(np.log(kind.snr[0]), np.log(kind.snr[1]), count))
     share = np.stack([np.ones(count), rng.uniform(*_FAINTER, count)], axis=1)
     band = (x > 1e7 / 685.0) & (x < 1e7 / 647.7)
     data = np.where(band, _CONTINUUM * peak[:, None], 0.0) + rng.standard_normal((count, x.size))

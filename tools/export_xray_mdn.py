@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor  # pyright: ignore[reportMissingImports]
 
 from ..kernels import xray_features
+from ..kernels.gaussian_mixture import GaussianMixture
 from ..kernels.xray_features import FEATURES
 from ..models.card import Card, card_path, digest, load_card, save_card
 from ..models.card import Tensor as Declared
 from ..models.plasma_table import PLASMA
 from ..models.session import open_session
-from ..models.xray_mdn import COORDINATES, ONE, OUTPUTS, SIZES, TWO, Calibration, split
+from ..models.xray_mdn import COORDINATES, ONE, OUTPUTS, SIZES, TWO, Calibration, density_of, split
 from .train_xray_mdn import Batch, Examples
 from .xray_clusters import ALL
 from .xray_mdn_network import Network, log_density
@@ -24,6 +25,7 @@ from .xray_mdn_network import Network, log_density
 _KNOTS = tuple(float(x) for x in np.log([150.0, 500.0, 1.5e3, 5e3, 1.5e4, 5e4, 1.5e5]))
 _DESCENTS = 200
 _STIFFNESS = 2.0  # of the table, per knot: a factor that few clusters ask for stays near one
+_FAR = 4.0  # standard deviations beyond which an error counts no more
 _MARGIN = 0.05  # of the range of a feature, added to it
 _PARITY = 1e-4
 _CODE = (
@@ -39,6 +41,8 @@ _CODE = (
 def calibrate(network: Network, held: Examples, *, seed: int = 11) -> Calibration:
     """Find factors on the widths, by the counts, that make held clusters likeliest.
 
+    What the means are then off, in standard deviations, is a straight line in ln counts.
+
     Parameters
     ----------
     network : Network
@@ -49,13 +53,28 @@ def calibrate(network: Network, held: Examples, *, seed: int = 11) -> Calibratio
     """
     batch = held.draw(np.arange(len(held)), np.random.default_rng(seed))
     with torch.no_grad():
-        _, *numbers = split(network(torch.from_numpy(batch.told)))
+        outputs = network(torch.from_numpy(batch.told))
+    _, *numbers = split(outputs)
     shares = torch.from_numpy(_shares(batch.told[:, -xray_features.SCALARS]))
     found = [
         _widths(these, batch, shares, plasmas)
         for plasmas, these in zip(SIZES, numbers, strict=True)
     ]
-    return Calibration(np.array(_KNOTS), *found)
+    level = np.array(_KNOTS)
+    widths = Calibration(level, *found, *(np.zeros_like(one) for one in found))
+    density = density_of(outputs.numpy(), batch.told, held.level, calibration=widths)
+    biases = [_biases(density.one, held, 1), _biases(density.two, held, 2)]
+    return Calibration(level, *found, *biases)
+
+
+def _biases(density: GaussianMixture, held: Examples, plasmas: int) -> NDArray:
+    """Find what the means of one kind of cluster are off, shape (knot, coordinate)."""
+    own = held.plasmas == plasmas
+    mean, sigma = density.moments()
+    pull = (mean[own] - held.truth[own, : SIZES[plasmas]]) / sigma[own]
+    at = held.told[own, -xray_features.SCALARS].astype(np.float64)
+    line = np.polynomial.polynomial.polyfit(at, np.clip(pull, -_FAR, _FAR), 1)
+    return np.round(line[0] + np.array(_KNOTS)[:, None] * line[1], 4)
 
 
 def _widths(numbers: Tensor, batch: Batch, shares: Tensor, plasmas: int) -> NDArray:
@@ -147,6 +166,8 @@ def export(
             "log_counts": list(_KNOTS),
             "one": calibration.one.tolist(),
             "two": calibration.two.tolist(),
+            "bias_one": calibration.bias_one.tolist(),
+            "bias_two": calibration.bias_two.tolist(),
         },
         holds={
             "kT_keV": ALL.kT,
