@@ -222,7 +222,9 @@ def test_nested_sampling_of_the_same_density_agrees():
     sigma = sampled.kinematics[0, :, 1]
     away = again.kinematics[0, :, 0] - sampled.kinematics[0, :, 0]
     assert (np.abs(away) < 0.25 * sigma).all()
-    np.testing.assert_allclose(again.kinematics[0, :, 1], sigma, rtol=0.2)
+    # Of the central 68 %: a mode of a thousandth, far away, would count in a deviation.
+    width, other = (np.ptp(k.kinematics[0][:, [2, 4]], axis=1) for k in (sampled, again))
+    np.testing.assert_allclose(other, width, rtol=0.2)
     assert (np.abs(again.flux - sampled.flux) < 0.25 * sampled.flux_sigma).all()
 
 
