@@ -329,7 +329,7 @@ def test_our_readers_give_back_what_was_simulated(tmp_path, layout):
     ("change", "message"),
     [
         ({"layout": "level9"}, "layout 'level9'; choose level1, level2"),
-        ({"scene": "city"}, "choose disk, random"),
+        ({"scene": "city"}, "choose disk, edge, random"),
         ({"shape": (2, 5)}, "shape is (2, 5); give NX,NY of at least 3,3"),
         ({"channels": 8}, "channels is 8; give at least 32"),
         ({"snr": (9.0, 3.0)}, "snr is (9.0, 3.0); give LO,HI"),
