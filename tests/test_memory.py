@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from peak_memory import peak_of
 
 from streamfit.stream.cli import main
 
@@ -59,14 +60,6 @@ def test_the_command_takes_no_more_memory_for_a_cube_four_times_as_large(tmp_pat
         cube, run = tmp_path / f"{side}.hdf5", tmp_path / f"run{side}"
         simulate = ["simulate", "cube", "-o", str(cube), "--shape", f"{side},{side}"]
         assert main([*simulate, "--tile", "128"]) == 0
-        code = (
-            "import resource, sys; from streamfit.stream.cli import main;"
-            f"code = main(['optical', {str(cube)!r}, '-o', {str(run)!r}, '--no-tui']);"
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024); sys.exit(code)"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        )
-        peaks.append(int(done.stdout))
+        peaks.append(peak_of("optical", str(cube), "-o", str(run), "--no-tui"))
     assert peaks[1] <= 1.1 * peaks[0]
     assert peaks[1] < 1.5e9
