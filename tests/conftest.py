@@ -6,28 +6,6 @@ import pytest
 from streamfit.stream import job
 from streamfit.stream.job import resident
 
-# What integrates posteriors compiles for most of a minute, once where one worker has it all.
-_COMPILED_TOGETHER = {
-    name: "posteriors"
-    for name in (
-        "test_compare_samplers",
-        "test_component_rows",
-        "test_explore",
-        "test_importance",
-        "test_neighbours",
-        "test_posterior",
-        "test_posterior_dynesty",
-        "test_posterior_rows",
-    )
-}
-
-
-def pytest_collection_modifyitems(items):
-    """Keep a file's tests on one worker, and with them those that compile the same kernels."""
-    for item in items:
-        name = item.path.stem
-        item.add_marker(pytest.mark.xdist_group(_COMPILED_TOGETHER.get(name, name)))
-
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
