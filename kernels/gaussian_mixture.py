@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp, ndtr
 
-Array = NDArray[np.float64]
+from .mixture import REACH, invert
 
-_SWEEPS = 60  # of bisection: 1e-16 of the bracket
-_REACH = 12.0  # standard deviations that bracket any quantile wanted
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +118,6 @@ class GaussianMixture:
 
     def quantile(self, probability: float) -> Array:
         """Point below which this part of the probability lies, shape (n, coordinate)."""
-        reach = _REACH * np.sqrt(np.einsum("nkii->nki", self.covariance))
+        reach = REACH * np.sqrt(np.einsum("nkii->nki", self.covariance))
         low, high = (self.mean - reach).min(axis=1), (self.mean + reach).max(axis=1)
-        for _ in range(_SWEEPS):
-            middle = 0.5 * (low + high)
-            below = self.cdf(middle) < probability
-            low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return 0.5 * (low + high)
+        return invert(self.cdf, probability, low, high)

@@ -10,6 +10,7 @@ km/s; moments, marginal distributions and draws are exact. What a network or a p
 the components is not known here.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,7 +21,8 @@ from scipy.special import logsumexp, ndtr
 Array = NDArray[np.float64]
 
 _SWEEPS = 60  # of bisection: 1e-16 of the bracket
-_REACH = 12.0  # standard deviations that bracket any quantile wanted
+REACH = 12.0
+"""Standard deviations that bracket any quantile wanted."""
 
 
 class Moments(NamedTuple):
@@ -149,16 +151,16 @@ class Mixture:
 
     def velocity_quantile(self, probability: float) -> Array:
         """Velocity below which this share of the probability lies, shape (spaxel,)."""
-        reach = _REACH * np.sqrt(self.covariance[:, :, 0, 0])
+        reach = REACH * np.sqrt(self.covariance[:, :, 0, 0])
         low = (self.mean[:, :, 0] - reach).min(axis=1)
         high = (self.mean[:, :, 0] + reach).max(axis=1)
-        return _bisect(self.velocity_cdf, probability, low, high)
+        return invert(self.velocity_cdf, probability, low, high)
 
     def broadening_quantile(self, probability: float) -> Array:
         """Broadening below which this share of the probability lies, shape (spaxel,)."""
-        reach = _REACH * np.sqrt(self.covariance[:, :, 1, 1])
+        reach = REACH * np.sqrt(self.covariance[:, :, 1, 1])
         high = (np.abs(self.mean[:, :, 1]) + reach).max(axis=1)
-        return _bisect(self.broadening_cdf, probability, np.zeros_like(high), high)
+        return invert(self.broadening_cdf, probability, np.zeros_like(high), high)
 
     def draw(self, count: int, generator: np.random.Generator) -> Array:
         """Draw independent points, shape (spaxel, count, 2)."""
@@ -174,9 +176,22 @@ class Mixture:
         return points
 
 
-def _bisect(cdf, probability: float, low: Array, high: Array) -> Array:
-    """Invert a rising function of each spaxel between `low` and `high`."""
-    low, high = low.copy(), high.copy()
+def invert(cdf: Callable[[Array], Array], probability: float, low: Array, high: Array) -> Array:
+    """Find by bisection where rising functions reach a value.
+
+    Parameters
+    ----------
+    cdf : callable
+        Gives the functions' values, each at a point of its own; shape of `low`.
+    probability : float
+        Wanted of all.
+    low, high : ndarray
+        Brackets.
+
+    Returns
+    -------
+    ndarray, shape of `low`
+    """
     for _ in range(_SWEEPS):
         middle = 0.5 * (low + high)
         below = cdf(middle) < probability

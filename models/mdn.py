@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..kernels.mixture import Mixture
-from ..kernels.score_map import ANCHORS, FEATURES, GLOBAL, Reading
+from ..kernels.score_map import ANCHORS, GLOBAL, Reading
 from .card import load_card
-from .session import WEIGHTS, open_session
+from .session import WEIGHTS, open_session, run_in_blocks
 
 Array = NDArray[np.float64]
 
@@ -101,16 +101,7 @@ class DensityNetwork:
 
     def outputs(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the graph, in blocks of one size, so that a row does not depend on its neighbours."""
-        spaxels = len(features)
-        out = np.empty((spaxels, COMPONENTS, OUTPUTS), np.float32)
-        block = np.zeros((_BLOCK, FEATURES), np.float32)
-        for first in range(0, spaxels, _BLOCK):
-            rows = min(_BLOCK, spaxels - first)
-            block[:rows] = features[first : first + rows]
-            block[rows:] = 0.0
-            found = np.asarray(self._session.run(None, {"features": block})[0])
-            out[first : first + rows] = found[:rows]
-        return out
+        return run_in_blocks(self._session, features, block=_BLOCK)
 
     def out_of_range(self, reading: Reading) -> NDArray[np.bool_]:
         """Tell which spectra are like none the network was trained on, shape (spaxel,)."""

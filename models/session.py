@@ -13,6 +13,9 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     import onnxruntime
 
@@ -102,6 +105,34 @@ def open_session(graph: Path, device: str) -> "onnxruntime.InferenceSession":
         found = f"a session got {got}, as it does where libraries of CUDA or cuDNN are missing"
         raise DeviceMissingError(_missing(device, found))
     return session
+
+
+def run_in_blocks(
+    session: "onnxruntime.InferenceSession", features: NDArray[np.float32], *, block: int
+) -> NDArray[np.float32]:
+    """Run a graph that takes ``features``, always on so many rows at once: the rest is padded.
+
+    So a row's numbers do not depend on how many others there are.
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+    features : ndarray, shape (row, feature)
+    block : int
+
+    Returns
+    -------
+    ndarray, shape (row, ...)
+        The graph's first output.
+    """
+    held = np.zeros((block, features.shape[1]), np.float32)
+    found = []
+    for first in range(0, max(len(features), 1), block):
+        rows = min(block, len(features) - first)
+        held[:rows] = features[first : first + rows]
+        held[rows:] = 0.0
+        found.append(np.asarray(session.run(None, {"features": held})[0])[:rows])
+    return np.concatenate(found)
 
 
 def cuda_devices() -> int:

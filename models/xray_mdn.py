@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.gaussian_mixture import GaussianMixture
-from ..kernels.xray_features import FEATURES, SCALARS, TOLD, Known, features, level
+from ..kernels.xray_features import SCALARS, TOLD, Known, features, level
 from .card import CardError, load_card
-from .session import WEIGHTS, open_session
+from .session import WEIGHTS, open_session, run_in_blocks
 
 Array = NDArray[np.float64]
 Single = NDArray[np.float32]
@@ -161,15 +161,7 @@ class XrayNetwork:
 
     def outputs(self, told: Single) -> Single:
         """Run the graph, in blocks of one size, so that a row does not depend on its neighbours."""
-        out = np.empty((len(told), OUTPUTS), np.float32)
-        block = np.zeros((_BLOCK, FEATURES), np.float32)
-        for first in range(0, len(told), _BLOCK):
-            rows = min(_BLOCK, len(told) - first)
-            block[:rows] = told[first : first + rows]
-            block[rows:] = 0.0
-            found = np.asarray(self._session.run(None, {"features": block})[0])
-            out[first : first + rows] = found[:rows]
-        return out
+        return run_in_blocks(self._session, told, block=_BLOCK)
 
     def out_of_range(
         self,

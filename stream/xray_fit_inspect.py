@@ -4,16 +4,17 @@ A fit and the draws of its posterior follow from the files, the first table and 
 they are the ones of the run's table.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from ..io.errors import ChangedInputError, InputError
+from ..io.errors import InputError
 from ..io.group_source import Group, GroupSource
 from ..io.manifest import RunManifest
-from ..io.observation_source import ObservationSource, digest_of
+from ..io.observation_source import ObservationSource
 from ..io.results import FitStatus
 from ..io.table import row_groups
 from ..io.xray_fit_columns import XRAY_FIT_STATUS_TEXT
@@ -31,7 +32,7 @@ from .xray_group import gather
 from .xray_groups import are_stacked, groups_of
 from .xray_picture import Corner, Subject, draw_observation
 from .xray_stage import links_of, open_method
-from .xray_table import locate
+from .xray_table import check_same_file, locate, require_file
 
 Row = dict[str, Any]
 
@@ -52,8 +53,7 @@ class Sources:
         self.run, self.config, self.manifest = run, config, manifest
         paths = [Path(path) for path in config.inputs]
         for path in paths:
-            if not path.is_file():
-                raise InputError(f"{path}: no longer there; put it back where the run found it")
+            require_file(path)
         self.observations = ObservationSource(paths, links=links_of(config.xray), batch=1)
         self.groups = groups_of(self.observations, config.xray)
         self.source = GroupSource(self.observations, self.groups, run / "deconvolve")
@@ -79,12 +79,7 @@ class Sources:
         """Refuse members that are not what the run fitted."""
         for member in group.members:
             path = self.observations.names[member][1]
-            now = digest_of(path, self.observations.links)
-            if now != self.manifest.fingerprint.get(str(path)):
-                raise ChangedInputError(
-                    f"{path}: changed since the run began, it or a file it links to; put the old "
-                    "one back"
-                )
+            check_same_file(path, self.observations.links, self.manifest.fingerprint)
 
     def row(self, place: int) -> Row | None:
         """Read a group's row; None where it is not fitted yet."""
@@ -176,14 +171,25 @@ def describe(row: Row, model: SourceModel, *, fitted: bool) -> Numbers:
     if len(row["members"]) > 1:
         numbers += [("", ""), ("members", f"{len(row['members'])}, {row['members'][0]} first")]
         numbers.append(("jackknife", f"{row['stack_ratio']:.2f} of the band"))
-    numbers += [("", ""), ("status", status_words(row["status"]))]
-    numbers += [
-        (f"{bit.name}: {XRAY_FIT_STATUS_TEXT[bit]}", "") for bit in FitStatus if row["status"] & bit
-    ]
-    numbers += [(text, "") for text in (row["reason"], *row["notes"].split(NOTES_APART)) if text]
-    if not fitted:
-        numbers.append(("not in the run's table yet: fitted just now", ""))
-    return numbers
+    new = "" if fitted else "not in the run's table yet: fitted just now"
+    return numbers + status_numbers(row, XRAY_FIT_STATUS_TEXT, new=new)
+
+
+def status_numbers(row: Row, texts: Mapping[FitStatus, str], *, new: str) -> Numbers:
+    """Put what is to be said of a row below its numbers: status, bits, reason, notes.
+
+    Parameters
+    ----------
+    row : dict
+    texts : mapping
+        What the bits mean.
+    new : str
+        Said of a row that the run's table does not have; "" of one that it has.
+    """
+    numbers: Numbers = [("", ""), ("status", status_words(row["status"]))]
+    numbers += [(f"{bit.name}: {texts[bit]}", "") for bit in FitStatus if row["status"] & bit]
+    said = row["reason"], *row["notes"].split(NOTES_APART), new
+    return numbers + [(text, "") for text in said if text]
 
 
 def _network(row: Row, model: SourceModel) -> Numbers:

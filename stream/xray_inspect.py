@@ -11,24 +11,23 @@ from pathlib import Path
 
 import numpy as np
 
-from ..io.errors import ChangedInputError, InputError
-from ..io.observation_source import digest_of
+from ..io.errors import InputError
 from ..io.observations import Observation, ObservationBatch, RefusedObservation
 from ..io.ogip import observations
 from ..io.records import BatchKey
 from ..io.results import FitStatus
 from ..io.xray_columns import XRAY_STATUS_TEXT
 from .directory import RunDirectory
-from .inspect import Numbers, as_text, status_words
+from .inspect import Numbers, as_text
 from .labels import with_error
 from .layers import read_run_toml
-from .xray import NOTES_APART, XrayRecipe
-from .xray_fit_inspect import Sources, inspect_source
+from .xray import XrayRecipe
+from .xray_fit_inspect import Sources, inspect_source, status_numbers
 from .xray_methods import Unfolder
 from .xray_picture import Subject, draw_observation
 from .xray_problem import WorkingObservation
 from .xray_stage import links_of, open_method
-from .xray_table import ObservationTable, Row, locate
+from .xray_table import ObservationTable, Row, check_same_file, locate, require_file
 
 
 def inspect_observation(run: Path, name: str, png: Path | None = None) -> str:
@@ -64,13 +63,9 @@ def inspect_observation(run: Path, name: str, png: Path | None = None) -> str:
         if (place := source.place(name)) is not None:
             return inspect_source(source, place, png)
     path, index = locate(name, config.inputs, run)
-    if not path.is_file():
-        raise InputError(f"{path}: no longer there; put it back where the run found it")
+    require_file(path)
     links = links_of(config.xray)
-    if digest_of(path, links) != table.table.manifest.fingerprint.get(str(path)):
-        raise ChangedInputError(
-            f"{path}: changed since the run began, it or a file it links to; put the old one back"
-        )
+    check_same_file(path, links, table.table.manifest.fingerprint)
     found = _only(list(observations(path, links)), index, path)
     recipe = XrayRecipe(open_method(config.xray, config.engine.device))
     stored = table.find(found.name, found.path)
@@ -134,14 +129,8 @@ def describe(row: Row, *, fitted: bool) -> Numbers:
             ),
             ("difference", f"{row['refold_z']:+.2f} standard deviations"),
         ]
-    numbers += [("", ""), ("status", status_words(row["status"]))]
-    numbers += [
-        (f"{bit.name}: {XRAY_STATUS_TEXT[bit]}", "") for bit in FitStatus if row["status"] & bit
-    ]
-    numbers += [(text, "") for text in (row["reason"], *row["notes"].split(NOTES_APART)) if text]
-    if not fitted:
-        numbers.append(("not in the run's table yet: deconvolved just now", ""))
-    return numbers
+    new = "" if fitted else "not in the run's table yet: deconvolved just now"
+    return numbers + status_numbers(row, XRAY_STATUS_TEXT, new=new)
 
 
 def _only(

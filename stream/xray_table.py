@@ -2,14 +2,16 @@
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from ..io.errors import InputError
+from ..io.errors import ChangedInputError, InputError
+from ..io.observation_source import digest_of
+from ..io.ogip_links import Links
 from ..io.results import FitStatus
 from ..io.table import part_files
 from ..io.xray_columns import energy_edges
@@ -123,3 +125,37 @@ def locate(name: str, inputs: tuple[str, ...], run: Path) -> tuple[Path, int]:
             f"{chosen[1]}; give the path"
         )
     return chosen[0], int(found["row"]) - 1 if found["row"] else -1
+
+
+def require_file(path: Path) -> None:
+    """Refuse a file of a run that has gone.
+
+    Raises
+    ------
+    InputError
+        If it has.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no longer there; put it back where the run found it")
+
+
+def check_same_file(path: Path, links: Links, fingerprint: Mapping[str, str]) -> None:
+    """Refuse a file that is not what the run began with.
+
+    Parameters
+    ----------
+    path : Path
+    links : Links
+        Of the run.
+    fingerprint : mapping
+        Digests by path, of the run's manifest.
+
+    Raises
+    ------
+    ChangedInputError
+        If it or a file it links to has changed.
+    """
+    if digest_of(path, links) != fingerprint.get(str(path)):
+        raise ChangedInputError(
+            f"{path}: changed since the run began, it or a file it links to; put the old one back"
+        )
