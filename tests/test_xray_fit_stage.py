@@ -301,6 +301,17 @@ def test_inspect_tells_and_draws_a_source(alone, stacked, tmp_path, capsys):
     assert "bad.pha: no fit to draw: bad.pha: HDUCLAS2 is NET" in capsys.readouterr().err
 
 
+def test_inspect_refuses_a_source_whose_member_went_or_changed(tmp_path, capsys):
+    own = data(tmp_path / "data")[1:3]
+    assert xray(own, tmp_path / "run") == 0
+    pha(own[0], counts(8), OBJECT="A test")
+    assert main(["inspect", str(tmp_path / "run"), "c"]) == 2
+    assert "c.pha: changed since the run began, it or a file it links to" in capsys.readouterr().err
+    own[0].unlink()
+    assert main(["inspect", str(tmp_path / "run"), "c"]) == 2
+    assert "c.pha: no longer there; put it back where the run found it" in capsys.readouterr().err
+
+
 def test_maps_writes_what_was_fitted_into_the_headers(alone, tmp_path):
     assert main(["maps", str(alone), "-o", str(tmp_path / "out")]) == 0
     row = read_table(alone / "fit").to_pylist()[0]
