@@ -23,7 +23,9 @@ from streamfit.tools.simulate_xray import add_arguments as add_xray_arguments
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/decisions.md")
+DOCS = {path.stem: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+GUIDE = "\n".join([README, *DOCS.values()])
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", *(f"docs/{name}.md" for name in DOCS))
 PICTURES = sorted(
     path for path in (ROOT / "docs").iterdir() if path.suffix in (".png", ".svg", ".gif")
 )
@@ -49,8 +51,8 @@ def flags_of(command):
 
 
 def command_lines():
-    """Every ``stream-fit`` command of the README's shell blocks, as words."""
-    for language, block in FENCE.findall(README):
+    """Every ``stream-fit`` command of the shell blocks, as words."""
+    for language, block in FENCE.findall(GUIDE):
         if language == "bash":
             for line in block.splitlines():
                 words = shlex.split(line)
@@ -68,12 +70,12 @@ def test_every_command_is_named():
 def test_every_flag_named_exists():
     ours = {flag for name in COMMANDS if " " in name for flag in flags_of(name.partition(" ")[2])}
     sources = " ".join(path.read_text() for path in (ROOT / "tools").glob("*.py"))
-    for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)):
+    for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", GUIDE)):
         assert flag in ours | {"--version"} or f'"{flag}"' in sources, flag
 
 
 def test_the_table_of_options_is_that_of_the_command():
-    table = README.partition("## Options")[2].partition("###")[0]
+    table = DOCS["options"].partition("## Lines")[0]
     for command in ("optical", "xray"):
         assert set(re.findall(r"--[a-z][a-z-]+", table)) >= flags_of(command) - {"--help"}
     for option in OPTIONS:
@@ -109,7 +111,7 @@ def test_the_example_of_a_toml_file_is_understood(tmp_path):
 
 
 def test_columns_and_status_bits_are_explained():
-    table = README.partition("### Columns")[2].partition("### Reading")[0]
+    table = DOCS["run-directory"]
     for column in optical_columns(["L"], "U", groups=2, components=2):
         stem = column.name.removesuffix("_err")
         assert f"`{stem}`" in table or f"`{column.name}`" in table, column.name
@@ -118,7 +120,7 @@ def test_columns_and_status_bits_are_explained():
 
 
 def test_x_ray_columns_and_methods_are_explained():
-    section = README.partition("### X-ray columns")[2].partition("\n## ")[0]
+    section = DOCS["xray"].partition("## Columns")[2]
     for column in deconvolve_columns(1):
         assert f"`{column.name}`" in section, column.name
     for model in MODELS.values():
@@ -128,14 +130,14 @@ def test_x_ray_columns_and_methods_are_explained():
             if not column.name.startswith("post_") or column.name.startswith("post_kT_"):
                 ending = column.name.replace("post_kT_q", "..._q")
                 assert f"`{column.name}`" in section or f"`{ending}`" in section, column.name
-        assert f"| `{model.name}`" in README
-    methods = README.partition("## X-ray spectra")[2].partition("###")[0]
+        assert f"| `{model.name}`" in DOCS["xray"]
+    methods = DOCS["xray"].partition("## Columns")[0]
     for name in ("rim", *UNFOLDERS):
         assert f"| `{name}`" in methods, name
 
 
 def test_lines_have_the_wavelengths_of_the_kernels():
-    table = README.partition("### Lines")[2].partition("## Formats")[0]
+    table = DOCS["options"].partition("## Lines")[2]
     found = re.findall(r"(\**)`(\w+)`\**\s*\|\s*([\d.]+)", table)
     assert {name: float(nm) for _, name, nm in found} == dict(REST_AIR_NM)
     assert {name for bold, name, _ in found if bold} == set(STRONG)
@@ -158,7 +160,7 @@ def test_the_test_command_is_found_as_ci_finds_it():
     "name", ["accuracy", "mdn", "posteriors", "rim", "xray mdn", "real data", "bench"]
 )
 def test_figures_stand_between_their_marks(name):
-    figures = README.partition(f"<!-- figures: {name} -->\n")[2]
+    figures = GUIDE.partition(f"<!-- figures: {name} -->\n")[2]
     assert figures.partition("\n<!-- end of figures -->")[0].count("\n|") >= 3
 
 
@@ -182,7 +184,7 @@ def slug(heading):
 
 @pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.name)
 def test_pictures_are_shown_and_small(path):
-    assert f"](docs/{path.name})" in README
+    assert f"](docs/{path.name})" in README or f"]({path.name})" in GUIDE
     assert path.stat().st_size < 400_000
 
 

@@ -365,7 +365,7 @@ def test_real_observations_refold_but_where_a_reason_is_told(shared_data, tmp_pa
         # A background that holds the source's events makes W come out low.
         odd = "events are in the background as well as in the source" in row["notes"]
         assert odd == (row["obs"] == "obs2.pi")
-        # Its neighbouring bins differ by more than those of any spectrum would (README).
+        # Its neighbouring bins differ by more than any spectrum's would (docs/xray-accuracy.md).
         most = 3.0 if row["obs"] == "12845.pi" else 2.0
         assert (abs(row["refold_z"]) < most) != odd, row["obs"]
         assert np.isfinite(row["log_photon_flux"]).all()

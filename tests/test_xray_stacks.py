@@ -99,7 +99,7 @@ def test_many_faint_observations_give_what_their_counts_can(tmp_path):
 
 
 def l1(row, name, true):
-    """Departure of smoothed photons, as the README has it."""
+    """Departure of smoothed photons, as docs/xray-accuracy.md has it."""
     width = np.diff(ENERGY_EDGES)
     found, wanted = (
         gaussian_filter1d(np.exp(np.array(values)) * width, 2.5, mode="nearest")[INSIDE]

@@ -145,7 +145,7 @@ def rms(found: Errors) -> list[tuple[str, int, Array]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table of the README."""
+    """Print the table of docs/accuracy.md."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path, help="the ML folder of luci-sitelle")
     parser.add_argument("--spectra", type=int, default=20000, help="with and without continuum")
