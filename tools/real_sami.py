@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .references import Published, one_of_each_bin, read_lzifu
-from .side_by_side import Check, Comparison, Maps, fit, typical
+from .side_by_side import Check, Comparison, Maps, beside_the_network, fit, typical
 
 Mask = NDArray[np.bool_]
 
@@ -56,6 +56,7 @@ def _red_arm(data: Path, runs: Path, galaxy: str) -> Comparison:
     ]
     for line in lines:
         checks += _flux_checks(ours, theirs, line, rows, _SAMI_Z[galaxy])
+    checks += beside_the_network(ours, rows)
     return Comparison(
         f"SAMI {galaxy}, red",
         "LZIFU",

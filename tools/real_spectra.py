@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 
 from .references import M31, M31_ORCS, M57, Quoted
-from .side_by_side import Check, Comparison, Maps, fit, relativistic
+from .side_by_side import Check, Comparison, Maps, beside_the_network, fit, relativistic
 
 
 def m57(data: Path, runs: Path) -> list[Comparison]:
@@ -24,6 +24,7 @@ def m57(data: Path, runs: Path) -> list[Comparison]:
             (
                 *_checks(sinc, M57, ("Halpha", "NII6583", "velocity")),
                 *_checks(wide, M57, ("broadening",)),
+                *beside_the_network(wide, wide["snr"] > 5),
             ),
             "ORB takes its errors from the residuals, so ours do here.",
         )
@@ -51,7 +52,10 @@ def m31(data: Path, runs: Path) -> list[Comparison]:
             "M31, SITELLE",
             "ORCS",
             f"{settings}; sincgauss",
-            tuple(_checks(wide, M31_ORCS, ("velocity", "broadening"))),
+            (
+                *_checks(wide, M31_ORCS, ("velocity", "broadening")),
+                *beside_the_network(wide, wide["snr"] > 3),
+            ),
             "Its aperture is slightly smaller.",
         ),
     ]

@@ -154,6 +154,36 @@ def typical(difference: NDArray[np.float64], *, share: float = 50.0) -> float:
     return float(np.percentile(np.abs(difference), share)) if difference.size else np.nan
 
 
+def beside_the_network(ours: Maps, rows: NDArray[np.bool_]) -> tuple[Check, Check]:
+    """Tell how often the fit lies within two standard deviations of the network's density.
+
+    Parameters
+    ----------
+    ours : dict of str to ndarray, shape (y, x)
+        Columns of a fit.
+    rows : ndarray of bool, shape (y, x)
+        Spaxels looked at, those outside the network's range among them: their density is that of
+        nobody, so they are left out.
+
+    Returns
+    -------
+    tuple of Check
+        For velocity and broadening, in percent. The text adds the network's standard deviation
+        over the error of the fit, median, since a density that says nothing is never wrong.
+    """
+    checks = []
+    for name in ("velocity", "broadening"):
+        sigma = ours[f"mdn_{name}_sigma"]
+        read = rows & np.isfinite(sigma)
+        apart = np.abs(ours[name] - ours[f"mdn_{name}"])[read] / sigma[read]
+        share = 100.0 * float(np.mean(apart < 2.0)) if apart.size else np.nan
+        wide = float(np.median((sigma / ours[f"{name}_err"])[read])) if apart.size else np.nan
+        text = f"{share:.1f} %, sigma {wide:.1f} of the error"
+        words = f"{name} within two sigma of the network"
+        checks.append(Check(words, share, (93.0, 100.0), int(read.sum()), "%", text))
+    return checks[0], checks[1]
+
+
 def wide_table(comparisons: Iterable[Comparison]) -> Table:
     """Give every check a row, for a terminal."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
