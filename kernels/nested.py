@@ -1,17 +1,16 @@
 """The posterior of `importance.py` by nested sampling, for the few spectra it does not settle.
 
-dynesty (Speagle 2020, MNRAS 493, 3132; the optional extra `bayes`) needs no first guess and finds
-all modes, at half a minute or more a spectrum. Draws are given the order of components in which
-they are nearest to the fit, as those of `importance.py`.
+It needs no first guess and finds all modes, at half a minute or more a spectrum. Draws are given
+the order of components in which they are nearest to the fit, as those of `importance.py`.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.random import Generator, Philox
 from numpy.typing import NDArray
 
+from . import nested_sampling
 from .importance import Sampled, summarised
 from .target import Spectra, Target
 
@@ -46,28 +45,21 @@ def nested(target: Target, spectra: Spectra, centre: Array, key: NDArray[np.uint
     ImportError
         Without dynesty.
     """
-    import dynesty
-
     free, box = target.free, target.box
     low, high = (box[free % 2, side] for side in (0, 1))
     theta = np.where(np.isfinite(centre), centre, 1.0)
-    likelihood = target.likelihood(spectra, theta)
-    nested_sampler: Any = dynesty.NestedSampler  # whose arguments depend on the kind
-    sampler = nested_sampler(
-        likelihood,
+    found = nested_sampling.run(
+        target.likelihood(spectra, theta),
         lambda unit: low + unit * (high - low),
         free.size,
-        nlive=_LIVE,
+        Generator(Philox(key=key)),
+        live=_LIVE,
+        remain=_ACCURATE,
         sample="rwalk",
         walks=_WALKS,
-        bootstrap=0,
-        rstate=Generator(Philox(key=key)),
     )
-    sampler.run_nested(print_progress=False, dlogz=_ACCURATE)
-    result: Any = sampler.results
-    weight = np.exp(result.logwt - result.logz[-1])
-    kept = weight > 1e-9 * weight.max()
-    points, weight = result.samples[kept], weight[kept] / weight[kept].sum()
+    kept = found.weight > 1e-9 * found.weight.max()
+    points, weight = found.points[kept], found.weight[kept] / found.weight[kept].sum()
     scale = np.sqrt(weight @ np.square(points - weight @ points))
     orders = target.orders()
     away = [np.square((points[:, order] - centre[free]) / scale).sum(axis=1) for order in orders]
@@ -83,7 +75,7 @@ def nested(target: Target, spectra: Spectra, centre: Array, key: NDArray[np.uint
         summarised(whole[None], weight[None]),
         mean[None],
         np.sqrt(weight @ (variance + np.square(flux - mean)))[None],
-        np.array([float(result.logz[-1])]),
+        np.array([found.log_evidence]),
         np.array([np.nan]),
         np.array([1.0 / np.square(weight).sum()]),
     )

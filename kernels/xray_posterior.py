@@ -19,11 +19,11 @@ one within the broad one's ranges, where it is normalised.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import nested_sampling
 from .psis import TRUSTED, effective_draws, smooth
 from .xray_fit import Task, XrayFit
 from .xray_fold import Folding
@@ -215,9 +215,6 @@ def nested(
     ImportError
         If dynesty is not installed; it comes with the extra ``bayes``.
     """
-    import dynesty
-
-    sampler_of: Any = dynesty.NestedSampler  # its signature is hidden from type checkers
     target, generator = _Target.of(task, prior), np.random.default_rng(seed)
 
     def log_likelihood(unit: Array) -> float:
@@ -225,25 +222,21 @@ def nested(
         found = target.folding.log_likelihood(coordinates) + target.beyond_broad(coordinates)
         return max(float(found[0]), -1e300)
 
-    sampler = sampler_of(
+    found = nested_sampling.run(
         log_likelihood,
         lambda unit: unit,
         target.prior.size,
-        nlive=live,
-        rstate=generator,
-        bootstrap=0,
+        generator,
+        live=live,
+        remain=0.01,
         # Even draws from ellipsoids are the cheapest way while these fill most of their shell.
         sample="unif" if target.prior.size <= _FEW else "rwalk",
     )
-    sampler.run_nested(print_progress=False, dlogz=0.01)
-    found = sampler.results
-    weight = np.exp(found.logwt - found.logz[-1])
-    weight /= weight.sum()
     return _summary(
-        to_values(task.model, target.prior.from_unit(np.asarray(found.samples))),
-        weight,
-        evidence=(float(found.logz[-1]), float(found.logzerr[-1])),
-        quality=(float("nan"), float(1.0 / np.square(weight).sum()), target.folding.evaluations),
+        to_values(task.model, target.prior.from_unit(found.points)),
+        found.weight,
+        evidence=(found.log_evidence, found.log_evidence_error),
+        quality=(float("nan"), found.effective, target.folding.evaluations),
         generator=generator,
     )
 

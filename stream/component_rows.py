@@ -10,13 +10,11 @@ that of the continuum alone, else none. Laplace's approximation says first for w
 open at all; only those are sampled.
 """
 
-import importlib.util
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.errors import InputError
 from ..io.posterior_columns import comparison_columns, posterior_columns
 from ..io.records import CubeHeader, SpectralBatch
 from ..io.results import Column
@@ -28,6 +26,7 @@ from ..kernels.target import Spectra, Target
 from ..models.fit_graph import Fitter
 from .component_fits import Minima
 from .config import OpticalConfig
+from .extras import require
 from .optical_rows import Fitted
 from .posterior_rows import PosteriorRows, Tables
 from .reduced_fitter import ReducedFitter
@@ -147,11 +146,8 @@ class ComponentRows:
         header: CubeHeader,
         lattice: PosteriorRows | None,
     ) -> None:
-        if config.refine and importlib.util.find_spec("dynesty") is None:
-            raise InputError(
-                f"{header.name}: --refine needs dynesty, which is not installed; "
-                "pip install 'stream-fit[bayes]', or leave --refine out"
-            )
+        if config.refine:
+            require("dynesty", "--refine")
         self.model, self.count, self._config, self._lattice = model, count, config, lattice
         self.auto = config.components == "auto"
         names = model.emission.names

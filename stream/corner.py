@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from .extras import require
 from .labels import quantity_label, scale_exponent, superscript
-from .sampling import require
 from .sheet import INK, blank_page, save
 
 _COLOURS = ("#2f7fb5", "#d1495b", "#4a9d6f")

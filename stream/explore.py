@@ -29,13 +29,14 @@ from .columns import RunTable
 from .config import OpticalConfig
 from .corner import draw_corner
 from .directory import RunDirectory, check_same_input
+from .extras import require
 from .inspect import check_place
 from .labels import with_error
 from .layers import read_run_toml
 from .optical import OpticalRecipe
 from .posterior_rows import Informed, PosteriorRows
 from .reduced_fitter import ReducedFitter
-from .sampling import Draws, ensemble, nested, require
+from .sampling import Draws, ensemble, nested
 
 Array = NDArray[np.float64]
 

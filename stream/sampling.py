@@ -1,17 +1,17 @@
 """Samplers of a full posterior, started the same way by the command and by measurements.
 
-dynesty and emcee are no dependencies of a run; they are imported here, where they are asked for.
+dynesty and emcee are no dependencies of a run; they are imported where they are asked for.
 """
 
-import importlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..io.errors import InputError
+from ..kernels import nested_sampling
 from ..kernels.full_posterior import FullPosterior
+from .extras import require
 
 Array = NDArray[np.float64]
 
@@ -46,22 +46,6 @@ class Draws:
     effective: float
 
 
-def require(name: str, command: str) -> Any:
-    """Import an optional library.
-
-    Raises
-    ------
-    InputError
-        If it is not installed, with the cure.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise InputError(
-            f"{command}: {name} is not installed; pip install 'stream-fit[bayes]'"
-        ) from None
-
-
 def nested(full: FullPosterior, seed: int, *, live: int | None = None, dlogz: float = 0.1) -> Draws:
     """Sample by dynesty: static nested sampling, random walks inside multiple ellipsoids.
 
@@ -74,33 +58,28 @@ def nested(full: FullPosterior, seed: int, *, live: int | None = None, dlogz: fl
     dlogz : float
         Evidence that may be left.
     """
-    dynesty = require("dynesty", "explore")
-    sampler = dynesty.NestedSampler(
+    require("dynesty", "explore")
+    found = nested_sampling.run(
         full.log_likelihood,
         full.transform,
         full.dimensions,
-        nlive=live or LIVE,
+        np.random.default_rng(seed),
+        live=live or LIVE,
+        remain=dlogz,
         sample="rwalk",
-        bootstrap=0,
-        rstate=np.random.default_rng(seed),
     )
-    sampler.run_nested(print_progress=False, dlogz=dlogz)
-    found = sampler.results
-    weight = np.exp(found.logwt - found.logz[-1])
-    weight /= weight.sum()
     generator = np.random.default_rng([seed, 1])
-    effective = float(1 / np.square(weight).sum())
     # Systematic resampling, so that a mode keeps its share to one draw.
-    count = int(effective)
+    count = int(found.effective)
     steps = (np.arange(count) + generator.random()) / count
-    rows = np.minimum(np.searchsorted(np.cumsum(weight), steps), weight.size - 1)
+    rows = np.minimum(np.searchsorted(np.cumsum(found.weight), steps), found.weight.size - 1)
     return Draws(
-        np.asarray(found.samples[rows]),
-        np.asarray(found.logl[rows]),
-        full.log_evidence(float(found.logz[-1])),
-        float(found.logzerr[-1]),
-        int(np.sum(found.ncall)),
-        effective,
+        found.points[rows],
+        found.log_likelihood[rows],
+        full.log_evidence(found.log_evidence),
+        found.log_evidence_error,
+        found.evaluations,
+        found.effective,
     )
 
 

@@ -1,6 +1,5 @@
 """X-ray sources opened for the stage `fit`, which follows the deconvolution in the same run."""
 
-import importlib.util
 from pathlib import Path
 
 from ..io.errors import InputError
@@ -13,6 +12,7 @@ from ..models.card import load_card
 from ..models.plasma_table import PLASMA, load_plasma
 from .budget import Cost
 from .config import RunConfig, XrayConfig
+from .extras import require
 from .livefit import LiveFit
 from .stage import Stage, find_devices, row_nbytes
 from .xray_density import PLASMAS, open_network
@@ -98,10 +98,8 @@ def open_recipe(
     InputError, DeviceError
         As of `open_fit`.
     """
-    if chosen.refine and importlib.util.find_spec("dynesty") is None:
-        raise InputError(
-            "--refine: dynesty is not installed; pip install 'stream-fit[bayes]', or drop it"
-        )
+    if chosen.refine:
+        require("dynesty", "--refine")
     model = MODELS[chosen.model]
     wanted = chosen.prior == "mdn"
     if wanted and (model.name not in PLASMAS or method.name != "rim"):

@@ -1,6 +1,6 @@
 """The command `explore`: chains, pictures, the table beside the run's posteriors, refusals."""
 
-import importlib
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -84,13 +84,6 @@ def test_what_cannot_be_sampled_is_refused(run, tmp_path, monkeypatch, capsys):
 
 
 def test_a_missing_library_is_named_with_the_cure(run, tmp_path, monkeypatch):
-    real = importlib.import_module
-
-    def absent(name, *rest):
-        if name == "dynesty":
-            raise ImportError(name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(importlib, "import_module", absent)
+    monkeypatch.setitem(sys.modules, "dynesty", None)
     with pytest.raises(InputError, match=r"dynesty is not installed; pip install 'stream-fit\["):
         hear(Asked(run, tmp_path / "out", Area(3, 4, 3, 4)))
