@@ -31,18 +31,20 @@ from .corner import draw_corner
 from .directory import RunDirectory, check_same_input
 from .extras import require
 from .inspect import check_place
-from .labels import with_error
+from .labels import quantity_label, scale_exponent, superscript, with_error
 from .layers import read_run_toml
 from .optical import OpticalRecipe
 from .posterior_rows import Informed, PosteriorRows
 from .reduced_fitter import ReducedFitter
 from .sampling import Draws, ensemble, nested
+from .sheet import INK, blank_page, save
 
 Array = NDArray[np.float64]
 
 MOST = 64
 """Spaxels of a region, at most: a sampler takes seconds to minutes for each."""
 
+_SIDE = 1.5  # of a panel of the corner plot [inch]
 _STARTS = 400  # velocities and broadenings that an ensemble starts from
 
 
@@ -111,8 +113,7 @@ def explore(asked: Asked, say: Callable[[str], None]) -> None:
     StorageError
         If the disk refuses.
     """
-    for library in (asked.sampler, "corner"):
-        require(library, "explore")
+    require(asked.sampler, "explore")
     if len(asked.region) > MOST:
         raise InputError(
             f"explore: {asked.region} holds {len(asked.region)} spaxels, {MOST} is the most; give "
@@ -139,11 +140,8 @@ def explore(asked: Asked, say: Callable[[str], None]) -> None:
                 chosen = dataclasses.replace(config, bayes=True, prior=prior)
                 found.append(_sample(asked, reader, table, chosen, place))
             chains += [chain.table for chain in found]
-            draw_corner(
-                asked.output / f"corner-{place[0]}-{place[1]}.png",
-                {chain.prior: chain.draws for chain in found},
-                title=f"spaxel {place[0]}, {place[1]} of {table.manifest.header['name']}",
-            )
+            title = f"spaxel {place[0]}, {place[1]} of {table.manifest.header['name']}"
+            _draw(asked.output / f"corner-{place[0]}-{place[1]}.png", found, title)
             say("\n".join(_lines(place, found)))
     sink = pa.BufferOutputStream()
     pq.write_table(pa.concat_tables(chains), sink)
@@ -212,6 +210,25 @@ def _sample(
     return _Chain(
         str(config.prior), shown, pa.Table.from_arrays(arrays, schema=schema), row, sampled
     )
+
+
+def _draw(path: Path, found: Sequence[_Chain], title: str) -> None:
+    """Draw the posteriors of one spaxel over each other, each quantity over a power of ten."""
+    names = list(found[0].draws)
+    tables = {
+        f"prior {chain.prior}": np.stack([chain.draws[name] for name in names], axis=1)
+        for chain in found
+    }
+    exponents = [scale_exponent(values) for values in np.concatenate([*tables.values()]).T]
+    labels = [
+        quantity_label(name) + (f" / 10{superscript(exponent)}" if exponent else "")
+        for name, exponent in zip(names, exponents, strict=True)
+    ]
+    figure = blank_page(_SIDE * len(names), _SIDE * len(names))
+    powers = 10.0 ** np.array(exponents)
+    draw_corner(figure, {name: draws / powers for name, draws in tables.items()}, labels)
+    figure.suptitle(title, color=INK, fontsize=12)
+    save(figure, path)
 
 
 def _about(fit: varpro.Fit, full: FullPosterior, seed: int) -> Array:

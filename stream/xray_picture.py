@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from ..kernels.poisson import fold
 from ..kernels.response import DETECTOR_EDGES, ENERGY_EDGES
 from ..kernels.unfold import Problem
+from .corner import draw_corner
 from .sheet import FAINT, INK, blank_page, save
 from .spectrum import BESIDE, DATA, LEFT, MODEL, NOISE, RIGHT, write_numbers
-from .xray_corner import draw_corner
 
 Array = NDArray[np.float64]
 
@@ -102,7 +102,7 @@ def draw_observation(
     figure = page
     if corner is not None:
         figure, right = page.subfigures(1, 2, width_ratios=[SIZE[0], CORNER], squeeze=False)[0]
-        draw_corner(right, corner.draws, corner.fit, corner.labels)
+        draw_corner(right, {"": corner.draws}, corner.labels, fit=corner.fit)
     figure.text(LEFT, 0.965, title, fontsize=13, color=INK)
     figure.text(BESIDE, 0.965, subtitle, fontsize=8, color=FAINT)
     wide = RIGHT - LEFT

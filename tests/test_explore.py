@@ -16,7 +16,6 @@ from streamfit.stream.explore import Asked, explore
 
 pytest.importorskip("emcee", reason="needs the extra `bayes`")
 pytest.importorskip("dynesty", reason="needs the extra `bayes`")
-pytest.importorskip("corner", reason="needs the extra `bayes`")
 
 
 @pytest.fixture(scope="module")
