@@ -63,7 +63,10 @@ class PlasmaDensity(GaussianMixture):
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Factors on the widths of a network's components, and what its means are off, by the counts.
+    """Stretches a network's densities about their means, and moves them, by the counts.
+
+    A stretch acts on a whole mixture: its components come apart as they widen, so that each
+    marginal distribution is what it was but for scale and place.
 
     Parameters
     ----------
@@ -74,7 +77,8 @@ class Calibration:
         Logarithms of the factors there, by coordinate.
     bias_one : ndarray, shape (knot, 4)
     bias_two : ndarray, shape (knot, 6)
-        Mean errors there, in standard deviations of the density, to be taken off.
+        What the densities are off there, in standard deviations of the stretched ones, to be taken
+        off.
     """
 
     log_counts: Array
@@ -84,13 +88,14 @@ class Calibration:
     bias_two: Array
 
     def apply(self, plasmas: int, found: GaussianMixture, counts: Array) -> GaussianMixture:
-        """Widen or narrow the components of one plasma or of two, then move all of them."""
+        """Stretch the densities of one plasma or of two, then move them."""
         widths, biases = {1: (self.one, self.bias_one), 2: (self.two, self.bias_two)}[plasmas]
-        factor = np.exp(self._at(counts, widths))[:, None]
-        covariance = found.covariance * factor[..., :, None] * factor[..., None, :]
-        wide = GaussianMixture(found.weights, found.mean, covariance)
-        move = self._at(counts, biases) * wide.moments()[1]
-        return GaussianMixture(found.weights, found.mean - move[:, None], covariance)
+        factor = np.exp(self._at(counts, widths))
+        centre, sigma = found.moments()
+        move = self._at(counts, biases) * factor * sigma
+        away = factor[:, None] * (found.mean - centre[:, None])
+        covariance = found.covariance * factor[:, None, :, None] * factor[:, None, None, :]
+        return GaussianMixture(found.weights, (centre - move)[:, None] + away, covariance)
 
     def _at(self, counts: Array, table: Array) -> Array:
         """Interpolate a table, shape (n, coordinate)."""

@@ -14,10 +14,9 @@ from streamfit.models.xray_mdn import (  # noqa: E402
     SIZES,
     XrayNetwork,
     density_of,
-    split,
 )
 from streamfit.tools import xray_shards  # noqa: E402
-from streamfit.tools.export_xray_mdn import calibrate, widened  # noqa: E402
+from streamfit.tools.export_xray_mdn import calibrate, stretches  # noqa: E402
 from streamfit.tools.train_xray_mdn import Examples, Plan, Trainer, before, train  # noqa: E402
 from streamfit.tools.xray_mdn_network import Network, projection  # noqa: E402
 from streamfit.tools.xray_shards import ShardMaker, load_shard  # noqa: E402
@@ -113,20 +112,25 @@ def test_a_training_goes_on_from_its_checkpoint_and_from_another_s(examples, tmp
         torch.testing.assert_close(other.mean.state_dict()[name], value)
 
 
-def test_calibration_of_the_network_is_that_of_its_densities():
+def test_calibration_finds_how_truths_were_stretched_and_moved():
     rng = np.random.default_rng(6)
-    numbers = torch.from_numpy(0.5 * rng.standard_normal((3, 6, 15)).astype(np.float32))
-    logs = torch.from_numpy(rng.uniform(-0.5, 0.5, (3, 1, 4)).astype(np.float32))
-    found = []
-    for these in (numbers, widened(numbers, logs)):
-        outputs = np.zeros((3, 371), np.float32)
-        split(outputs)[1][:] = these.numpy()
-        told = np.zeros((3, 327), np.float32)
-        found.append(density_of(outputs, told, np.zeros(3)).one)
-    factor = np.exp(logs.numpy())
-    wanted = found[0].covariance * factor[..., None] * factor[:, :, None]
-    np.testing.assert_allclose(found[1].covariance, wanted, rtol=1e-4, atol=1e-6)
-    assert isinstance(found[1], GaussianMixture)
+    n, factor, move = 6000, np.exp([0.3, -0.2]), np.array([0.15, -0.1])
+    weights = rng.dirichlet([1.0, 1.0, 1.0], n)
+    root = 0.5 * np.tril(rng.standard_normal((n, 3, 2, 2))) + np.eye(2)
+    density = GaussianMixture(
+        weights, 2.0 * rng.standard_normal((n, 3, 2)), root @ np.swapaxes(root, 2, 3)
+    )
+    chosen = (rng.random(n)[:, None] > np.cumsum(weights, axis=1)).sum(axis=1)
+    rows = np.arange(n)
+    drawn = np.einsum("nij,nj->ni", root[rows, chosen], rng.standard_normal((n, 2)))
+    drawn += density.mean[rows, chosen]
+    mean, sigma = density.moments()
+    truth = mean + factor * (drawn - mean) - move * factor * sigma
+    found = stretches(density, truth, rng.uniform(np.log(200), np.log(1e5), n))
+    # Some 900 clusters at a knot: 3 % of a width, and of a mean, three times; the ends have half.
+    np.testing.assert_allclose(found[0][1:-1].mean(axis=0), np.log(factor), atol=0.04)
+    np.testing.assert_allclose(found[1][1:-1].mean(axis=0), move, atol=0.05)
+    np.testing.assert_allclose(found[0], np.log(factor) * np.ones((7, 1)), atol=0.13)
 
 
 def test_calibration_widens_a_network_that_is_too_sure(examples, network):

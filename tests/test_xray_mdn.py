@@ -178,6 +178,24 @@ def test_calibration_widens_and_moves_by_counts_and_keeps_correlations():
     np.testing.assert_allclose(wide.mean[1], -0.2 * wide.moments()[1][1:])
 
 
+def test_calibration_keeps_the_shape_of_a_density():
+    rng = np.random.default_rng(8)
+    root = rng.standard_normal((1, 3, 4, 4))
+    given = GaussianMixture(
+        np.array([[0.5, 0.3, 0.2]]), rng.normal(0.0, 3.0, (1, 3, 4)), root @ np.swapaxes(root, 2, 3)
+    )
+    log_factor, bias = np.array([0.4, -0.3, 0.0, 0.2]), np.array([0.1, 0.0, -0.2, 0.3])
+    one, two = np.stack([log_factor] * 2), np.zeros((2, 6))
+    found = Calibration(np.log([1e2, 1e4]), one, two, np.stack([bias] * 2), two)
+    moved = found.apply(1, given, np.array([500.0]))
+    mean, sigma = given.moments()
+    wide = np.exp(log_factor) * sigma
+    np.testing.assert_allclose(moved.moments()[1], wide)
+    for step in (-1.5, 0.2, 2.0):
+        there = moved.cdf(mean + step * wide - bias * wide)
+        np.testing.assert_allclose(there, given.cdf(mean + step * sigma), atol=1e-12)
+
+
 def test_truths_lie_where_they_should(network, shard):
     for plasmas in (1, 2):
         for one in figures(predict(network, shard, plasmas, seed=1)):

@@ -17,15 +17,17 @@ from ..models.card import Card, card_path, digest, load_card, save_card
 from ..models.card import Tensor as Declared
 from ..models.plasma_table import PLASMA
 from ..models.session import open_session
-from ..models.xray_mdn import COORDINATES, ONE, OUTPUTS, SIZES, TWO, Calibration, density_of, split
-from .train_xray_mdn import Batch, Examples
+from ..models.xray_mdn import COORDINATES, ONE, OUTPUTS, SIZES, TWO, Calibration, density_of
+from .train_xray_mdn import Examples
 from .xray_clusters import ALL
-from .xray_mdn_network import Network, log_density
+from .xray_mdn_network import Network
+
+Array = NDArray[np.float64]
 
 _KNOTS = tuple(float(x) for x in np.log([150.0, 500.0, 1.5e3, 5e3, 1.5e4, 5e4, 1.5e5]))
 _DESCENTS = 200
 _STIFFNESS = 2.0  # of the table, per knot: a factor that few clusters ask for stays near one
-_FAR = 4.0  # standard deviations beyond which an error counts no more
+_WORST = 10.0  # surprise of one cluster, in ln, beyond which it counts no more
 _MARGIN = 0.05  # of the range of a feature, added to it
 _PARITY = 1e-4
 _CODE = (
@@ -39,9 +41,9 @@ _CODE = (
 
 
 def calibrate(network: Network, held: Examples, *, seed: int = 11) -> Calibration:
-    """Find factors on the widths, by the counts, that make held clusters likeliest.
+    """Find stretches and moves of the densities, by the counts, that make held clusters likeliest.
 
-    What the means are then off, in standard deviations, is a straight line in ln counts.
+    Each coordinate has its own, found on its marginal distribution.
 
     Parameters
     ----------
@@ -54,67 +56,68 @@ def calibrate(network: Network, held: Examples, *, seed: int = 11) -> Calibratio
     batch = held.draw(np.arange(len(held)), np.random.default_rng(seed))
     with torch.no_grad():
         outputs = network(torch.from_numpy(batch.told))
-    _, *numbers = split(outputs)
-    shares = torch.from_numpy(_shares(batch.told[:, -xray_features.SCALARS]))
-    found = [
-        _widths(these, batch, shares, plasmas)
-        for plasmas, these in zip(SIZES, numbers, strict=True)
-    ]
-    level = np.array(_KNOTS)
-    widths = Calibration(level, *found, *(np.zeros_like(one) for one in found))
-    density = density_of(outputs.numpy(), batch.told, held.level, calibration=widths)
-    biases = [_biases(density.one, held, 1), _biases(density.two, held, 2)]
-    return Calibration(level, *found, *biases)
+    density = density_of(outputs.numpy(), batch.told, held.level)
+    log_counts = batch.told[:, -xray_features.SCALARS].astype(np.float64)
+    tables = []
+    for plasmas, given in ((1, density.one), (2, density.two)):
+        own = np.flatnonzero(held.plasmas == plasmas)
+        truth = held.truth[own, : SIZES[plasmas]]
+        tables.append(stretches(given.part(own), truth, log_counts[own]))
+    (one, bias_one), (two, bias_two) = tables
+    return Calibration(np.array(_KNOTS), one, two, bias_one, bias_two)
 
 
-def _biases(density: GaussianMixture, held: Examples, plasmas: int) -> NDArray:
-    """Find what the means of one kind of cluster are off, shape (knot, coordinate)."""
-    own = held.plasmas == plasmas
-    mean, sigma = density.moments()
-    pull = (mean[own] - held.truth[own, : SIZES[plasmas]]) / sigma[own]
-    at = held.told[own, -xray_features.SCALARS].astype(np.float64)
-    line = np.polynomial.polynomial.polyfit(at, np.clip(pull, -_FAR, _FAR), 1)
-    return np.round(line[0] + np.array(_KNOTS)[:, None] * line[1], 4)
-
-
-def _widths(numbers: Tensor, batch: Batch, shares: Tensor, plasmas: int) -> NDArray:
-    """Find the table of one mixture, shape (knot, coordinate)."""
-    size = SIZES[plasmas]
-    rows = torch.from_numpy(batch.plasmas == plasmas)
-    these, truth = numbers[rows], torch.from_numpy(batch.truth)[rows, :size]
-    table = torch.zeros(len(_KNOTS), size, requires_grad=True)
-    optimiser = torch.optim.Adam([table], 0.02)
-    for _ in range(_DESCENTS):
-        logs = (shares[rows] @ table)[:, None]
-        loss = -log_density(widened(these, logs), truth).clamp(min=-30.0).sum()
-        loss = (loss + _STIFFNESS * table.square().sum()) / len(truth)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    return np.round(table.detach().numpy().astype(np.float64), 4)
-
-
-def widened(numbers: Tensor, logs: Tensor) -> Tensor:
-    """Multiply the deviations of components by factors.
+def stretches(density: GaussianMixture, truth: Array, log_counts: Array) -> tuple[Array, Array]:
+    """Find ln of the stretches and the moves that make truths likeliest.
 
     Parameters
     ----------
-    numbers : Tensor, shape (n, component, number)
-    logs : Tensor, shape (n, 1, coordinate)
-        ln of the factors f: widths grow by f_i, slopes t_ij by f_i / f_j.
+    density : GaussianMixture
+    truth : ndarray, shape (n, coordinate)
+    log_counts : ndarray, shape (n,)
+
+    Returns
+    -------
+    stretch, move : ndarray, shape (knot, coordinate)
+        As of `models.xray_mdn.Calibration`.
     """
-    size = logs.shape[2]
-    row, column = np.tril_indices(size, -1)
-    slopes = numbers[:, :, 1 + 2 * size :] * torch.exp(logs[:, :, row] - logs[:, :, column])
-    parts = [numbers[:, :, : 1 + size], numbers[:, :, 1 + size : 1 + 2 * size] + logs, slopes]
-    return torch.cat(parts, dim=2)
+    shares = torch.from_numpy(_shares(log_counts))
+    found = [
+        _table(density.marginal(slice(i, i + 1)), truth[:, i], shares)
+        for i in range(truth.shape[1])
+    ]
+    stretch, move = np.stack(found, axis=2)
+    return stretch, move
 
 
-def _shares(log_counts: NDArray[np.floating]) -> NDArray[np.float32]:
+def _table(density: GaussianMixture, truth: Array, shares: Tensor) -> Array:
+    """Find ln of the stretch and the move of one coordinate, shape (2, knot)."""
+    centre, sigma = (one[:, 0] for one in density.moments())
+    own = (density.mean[:, :, 0] - centre[:, None]) / sigma[:, None]
+    width = np.sqrt(density.covariance[:, :, 0, 0]) / sigma[:, None]
+    with np.errstate(divide="ignore"):  # a component of no weight
+        height = np.log(density.weights) - np.log(width)
+    means, widths, heights, pull = (
+        torch.from_numpy(one) for one in (own, width, height, (truth - centre) / sigma)
+    )
+    table = torch.zeros(2, len(_KNOTS), dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.Adam([table], 0.02)
+    for _ in range(_DESCENTS):
+        stretch, move = shares @ table[0], shares @ table[1]
+        at = pull * torch.exp(-stretch) + move
+        e = (at[:, None] - means) / widths
+        loss = stretch - torch.logsumexp(heights - 0.5 * e.square(), dim=1).clamp(min=-_WORST)
+        loss = (loss.sum() + _STIFFNESS * table.square().sum()) / len(truth)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return np.round(table.detach().numpy(), 4)
+
+
+def _shares(log_counts: Array) -> Array:
     """Weight of each knot at each counts, shape (n, knot), linear between them."""
     eye = np.eye(len(_KNOTS))
-    found = np.stack([np.interp(log_counts, _KNOTS, row) for row in eye], axis=1)
-    return found.astype(np.float32)
+    return np.stack([np.interp(log_counts, _KNOTS, row) for row in eye], axis=1)
 
 
 def export(
