@@ -3,6 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
+from scipy.stats import truncnorm
 
 from streamfit.kernels.gaussian_mixture import GaussianMixture
 from streamfit.kernels.xray_features import FEATURES, TOLD
@@ -21,7 +22,7 @@ from streamfit.models.xray_mdn import (
     XrayNetwork,
     density_of,
 )
-from streamfit.tools.compare_xray_mdn import figures, predict
+from streamfit.tools.compare_xray_mdn import figures, predict, ranks_within
 from streamfit.tools.xray_batches import Simulator
 from streamfit.tools.xray_clusters import TESTED
 from streamfit.tools.xray_responses import invented
@@ -194,6 +195,19 @@ def test_calibration_keeps_the_shape_of_a_density():
     for step in (-1.5, 0.2, 2.0):
         there = moved.cdf(mean + step * wide - bias * wide)
         np.testing.assert_allclose(there, given.cdf(mean + step * sigma), atol=1e-12)
+
+
+def test_ranks_within_ranges_are_those_of_the_cut_density():
+    mean, sigma = np.array([0.1, 0.9, -2.0, 0.0]), np.array([0.6, 0.3, 1.0, 0.5])
+    density = GaussianMixture(np.ones((1, 1)), mean[None, None], np.diag(sigma**2)[None, None])
+    truth = mean + np.array([0.2, -0.4, 1.0, 0.3]) * sigma
+    low = np.array([np.log(TESTED.kT[0]), TESTED.abundance[0], np.log(TESTED.nH[0]), -np.inf])
+    high = np.array([np.log(TESTED.kT[1]), TESTED.abundance[1], np.log(TESTED.nH[1]), np.inf])
+    wanted = truncnorm.cdf(truth, (low - mean) / sigma, (high - mean) / sigma, mean, sigma)
+    rng = np.random.default_rng(2)
+    found = [ranks_within(TESTED, density, truth[None], rng)[0] for _ in range(50)]
+    # Fifty times some five hundred draws: 0.003.
+    np.testing.assert_allclose(np.mean(found, axis=0), wanted, atol=0.012)
 
 
 def test_truths_lie_where_they_should(network, shard):
