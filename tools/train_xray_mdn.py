@@ -16,7 +16,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from ..models.rim import RIM, Rim
 from ..models.xray_mdn import COLUMN, anchors
 from .train_rim import read_responses
 from .xray_mdn_network import Network, negative_log_likelihood, projection
-from .xray_shards import Shard, ShardMaker, joined, load_shard
+from .xray_shards import Shard, ShardMaker, load_shard
 
 _MEMORY = 600  # steps of the running mean
 _WARM = 200  # steps until the full rate
@@ -93,6 +93,15 @@ class Examples:
         self.told = features(shard.log_flux, shard.sigma, known)
         self.level = level(shard.log_flux)
         self.plasmas, self.truth = shard.plasmas, shard.truth.astype(np.float64)
+
+    @classmethod
+    def of(cls, paths: Iterable[Path]) -> "Examples":
+        """Read files of shards; what the features are made of is never held for all at once."""
+        parts = [cls(load_shard(path)) for path in paths]
+        found = parts[0]
+        for name in ("told", "level", "plasmas", "truth"):
+            setattr(found, name, np.concatenate([getattr(one, name) for one in parts]))
+        return found
 
     def __len__(self) -> int:
         """Count the clusters."""
@@ -262,7 +271,7 @@ def train(
     start : Path or None
         As of `Trainer`.
     more : sequence of Path
-        Shards of another machine to train on too; none is chosen by or calibrated on.
+        Shards of another seed or machine to train on too; none is chosen by or calibrated on.
     ship : Path or None
         Where to write the graph; None: into the folder of the shards.
     """
@@ -272,17 +281,14 @@ def train(
         text = f"step {steps}: loss {loss:.4f}, held out {held:.4f}, {seconds / 60:.1f} min"
         print(text, file=sys.stderr, flush=True)
 
-    def read(count: int, seed: int) -> list[Shard]:
-        return [load_shard(path) for path in maker.shards(count, seed=seed)]
-
-    others = [load_shard(path) for path in more]
-    seen = Examples(joined([*read(plan.shards, plan.seed), *others]))
-    first, *rest = read(max(2, plan.held), _HELD)
+    seen = Examples.of([*maker.shards(plan.shards, seed=plan.seed), *more])
+    first, *rest = maker.shards(max(2, plan.held), seed=_HELD)
     checkpoint = maker.folder / f"checkpoint-{maker.machine}.pt"
-    trainer = Trainer(plan, seen, Examples(first), checkpoint, start)
+    trainer = Trainer(plan, seen, Examples.of([first]), checkpoint, start)
     network = trainer.run(report)
-    calibration = calibrate(network, Examples(joined(rest)))
+    calibration = calibrate(network, Examples.of(rest))
     told = {"steps": trainer.kept_at, "clusters": len(seen), "responses": len(maker.responses)}
+    others = [load_shard(one) for one in more if f"-{maker.machine}-" not in one.name]
     if others:
         told["of_another_rim"] = sum(len(one.counts) for one in others)
     path = ship or maker.folder / "xray_mdn.onnx"
@@ -300,7 +306,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rim", type=Path, default=RIM, help="default: the one shipped")
     parser.add_argument("--ship", action="store_true", help="write over the graph shipped")
     parser.add_argument("--from", dest="start", type=Path, help="checkpoint to go on from")
-    text = "shards of another machine to train on too"
+    text = "shards of another seed or machine to train on too"
     parser.add_argument("--more", nargs="*", type=Path, default=(), help=text)
     settings = {name: value for name, value in asdict(Plan()).items() if name != "before"}
     for name, value in settings.items():
