@@ -3,15 +3,15 @@
     python -m streamfit.tools.compare_xray_mdn RESPONSES
 
 simulates clusters of kT 0.5-10 keV, abundance 0.1-1, nH 5e19-1e22 and redshift 0-0.5, half of them
-with a background, of 500 to 50,000 counts, through the response that was left out of the training
-and one made up afresh; deconvolves them, and prints by counts: the bias in predicted standard
-deviations, the scatter over what was predicted, and the part of truths inside the 68 and 95 %
-intervals; and how even the ranks of the truths are. Clusters of one plasma are held to the density
-if there is one, those of two to that if there are two. The column is told with an error of a tenth,
-or not at all. A density is right for clusters drawn as those it was trained on (``--as-trained``);
-of clusters drawn from narrower ranges not even the exact one has even ranks. So the ranks counted
-are those among values within the ranges drawn from: as the training draws evenly within these, the
-density cut to them is the one for such clusters.
+with a background, of 500 to 50,000 counts, half through the response that was left out of the
+training and half through some made up afresh; deconvolves them, and prints by counts: the bias in
+predicted standard deviations, the scatter over what was predicted, and the part of truths inside
+the 68 and 95 % intervals; and how even the ranks of the truths are. Clusters of one plasma are held
+to the density if there is one, those of two to that if there are two. The column is told with an
+error of a tenth, or not at all. A density is right for clusters drawn as those it was trained on
+(``--as-trained``); of clusters drawn from narrower ranges not even the exact one has even ranks. So
+the ranks counted are those among values within the ranges drawn from: as the training draws evenly
+within these, the density cut to them is the one for such clusters.
 """
 
 import argparse
@@ -130,7 +130,8 @@ def draw_tests(
     folder : Path
         Of responses.
     unseen : str
-        Name of the one left out of the training; half are seen through it.
+        Name of the one left out of the training; half are seen through it, the others through
+        responses made up anew for every hundred.
     size : int
         Clusters of each number of plasmas.
     seed : int
@@ -139,12 +140,13 @@ def draw_tests(
     """
     rng = np.random.default_rng(seed)
     simulator = Simulator(load_plasma(), (), rng, keep=0)
-    used = [exact(read_named(folder, unseen)), invented(rng)]
-    parts = [
-        draw_shard(rim, simulator, instruments=used, each=_EACH, ranges=ranges, plasmas=plasmas)
-        for plasmas in SIZES
-        for _ in range(max(1, size // (2 * _EACH)))
-    ]
+    known = exact(read_named(folder, unseen))
+    parts = []
+    for plasmas in SIZES:
+        for _ in range(max(1, size // (2 * _EACH))):
+            used = [known, invented(rng)]
+            drawn = {"instruments": used, "each": _EACH, "ranges": ranges, "plasmas": plasmas}
+            parts.append(draw_shard(rim, simulator, **drawn))
     return joined(parts)
 
 
