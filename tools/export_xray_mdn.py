@@ -111,7 +111,7 @@ def _table(density: GaussianMixture, truth: Array, shares: Tensor) -> Array:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    return np.round(table.detach().numpy(), 4)
+    return np.asarray(np.round(table.detach().numpy(), 4), np.float64)
 
 
 def _shares(log_counts: Array) -> Array:
