@@ -117,7 +117,7 @@ def solve(small, prior):  # pragma: no cover - compiled
     for a in range(m):
         gain += amplitude[a] * amplitude[a]
         root *= gram[a, a]
-    value = 0.5 * gain - math.log(root) - kept * log_scale
+    value = 0.5 * gain + math.log(root) - kept * log_scale
     if prior[4] > 0.0:
         return value + kept * math.log(2.0) + truncate(gram, amplitude, dropped, small[4])
     backward(gram, m, amplitude)
@@ -142,7 +142,7 @@ def truncate(lower, z, dropped, variance):  # pragma: no cover - compiled
         for k in range(i + 1, z.size):
             shift += lower[k, i] * z[k]
             spread += lower[k, i] * lower[k, i] * variance[k]
-        mean, sigma = (z[i] - shift) / lower[i, i], math.sqrt(spread) / lower[i, i]
+        mean, sigma = (z[i] - shift) * lower[i, i], math.sqrt(spread) * lower[i, i]
         alpha = mean / sigma
         if alpha > _FAR:
             chance = 0.5 * math.erfc(-alpha / math.sqrt(2.0))
@@ -158,7 +158,7 @@ def truncate(lower, z, dropped, variance):  # pragma: no cover - compiled
         z[i] = sigma * max(alpha + hazard, 0.0)
         variance[i] = sigma * sigma * max(left, 0.0)
         for k in range(i + 1, z.size):
-            slope = -lower[k, i] * variance[k] / (lower[i, i] * sigma * sigma)
+            slope = -lower[k, i] * lower[i, i] * variance[k] / (sigma * sigma)
             z[k] = max(z[k] + slope * (z[i] - mean), 0.0)
             variance[k] -= slope * slope * (sigma * sigma - variance[i])
     return total
@@ -227,7 +227,7 @@ def fluxes(model, theta, spectrum, small, prior, out):  # pragma: no cover - com
             value = 1.0 if a == b else 0.0
             for i in range(a, b):
                 value -= gram[b, i] * unit[i]
-            unit[b] = value / gram[b, b]
+            unit[b] = value * gram[b, b]
             variance[a] += unit[b] * unit[b]
     for k in range(out.shape[0]):
         a = model[3][k]
