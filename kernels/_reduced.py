@@ -19,7 +19,7 @@ from numba import njit
 
 from ._reduction import bend, look_up, overlap
 from ._rows import share
-from ._step import direction, freeze, limit, relax
+from ._step import bending, direction, freeze, limit, relax
 from ._vector import add, compress, inner, mix, product
 from .axis import SPEED_OF_LIGHT
 from .basis import DELTA_NODES, PHASES, RANK, REACH, TAU_NODES, TURN
@@ -29,7 +29,7 @@ from .profile import GAUSSIAN, SINC
 FOUND: Final = 0
 OUTSIDE: Final = 1  # of the tables
 UNSETTLED: Final = 2  # the linear problem is singular, or the minimum is hardly one
-TOLERANCE: Final = 5e-2  # expected gain in chi2 of the last step, which is still taken
+_LEFT = 3e-4  # in chi2: what the last step, which is not evaluated any more, may leave
 _CLOSE = 1.0  # expected gain below which the residual's curvature says more than it misleads
 _FLATTEST = 4.0  # times flatter than its Hessian by Gauss and Newton: no minimum to be polished
 _ROUNDING = 3e-7  # of y y: what float32 makes of chi2
@@ -292,7 +292,8 @@ def search(model, theta, spaxel, frame, tables, work, flat, yy, limits, space): 
     """Levenberg-Marquardt on one spectrum: code, chi2 and evaluations; fills theta, amplitudes.
 
     The start is tried as steps are: code that stands here once, not twice, stays in the processor's
-    cache of instructions, which is worth a tenth of the time.
+    cache of instructions, which is worth a tenth of the time. A step of Newton of expected gain G
+    leaves about G (|d| / w)^2 of chi2 behind, w the length over which curvatures change.
     """
     low, high = (limits[0], limits[2]), (limits[1], limits[3])
     (lower, trial_lower), (turned, H, square, N), (g, d, trial) = space[:3]
@@ -302,7 +303,6 @@ def search(model, theta, spaxel, frame, tables, work, flat, yy, limits, space): 
     for p in range(theta.size):
         trial[p] = theta[p]
     slack = _ROUNDING * yy
-    enough = max(TOLERANCE, 0.1 * slack)
     damping, chi2, gain, whole = 1e-3, np.inf, 0.0, False
     accepted, sharp, sound = False, False, False
     for evaluation in range(limits[4]):
@@ -327,7 +327,10 @@ def search(model, theta, spaxel, frame, tables, work, flat, yy, limits, space): 
                         d[p] = trial[p]
             if gain >= 0.0:
                 whole = limit(theta, d, width, has_width, low, high, trial)
-                if gain < enough and whole and damping <= 1.0:
+                small = gain < 0.1 * slack
+                if sound and not small:
+                    small = gain * bending(trial, d, width, has_width) < _LEFT
+                if small and whole and damping <= 1.0:
                     for p in range(theta.size):
                         theta[p] = trial[p]
                     return FOUND if sound else UNSETTLED, chi2 - gain, evaluation
