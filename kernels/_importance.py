@@ -82,7 +82,7 @@ def densities(spectra, model, t, polynomials, amplitudes, theta, out):  # pragma
     exact = (t, room[0], room[1], room[2], room[3], room[4], room[5], room[6], room[7])
     single = aligned((channels + 7) & ~7)
     point = np.zeros(theta.shape[2])
-    prior = (0.0, amplitudes[0], amplitudes[1], np.zeros((0, 6)), amplitudes[2])
+    prior = (0.0, amplitudes[0], amplitudes[1], np.zeros((6, 0)), amplitudes[2])
     for s in range(theta.shape[0]):
         values[s] = NOWHERE
         flux[s] = 0.0

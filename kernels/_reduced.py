@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from ._reduction import bend, look_up, overlap
+from ._reduction import bend, look_up, look_up_value, overlap
 from ._rows import share
 from ._step import bending, direction, freeze, limit, relax
 from ._vector import add, compress, inner, mix, product
@@ -125,8 +125,8 @@ def _block(tables, frame, bins, j, k):  # pragma: no cover - compiled
 
 
 @njit(cache=True, nogil=True, _nrt=False, forceinline=True, error_model="numpy")
-def evaluate(model, theta, spaxel, frame, tables, work, flat):  # pragma: no cover - compiled
-    """Fill coefficients and overlaps at theta, and the shares; a code."""
+def evaluate(model, theta, spaxel, frame, tables, work, flat, slopes):  # pragma: no cover
+    """Fill coefficients, their slopes if asked, and overlaps at theta, and the shares; a code."""
     h, z, w, _, _, at, bins, shares, _, _ = work
     places, line_group = tables[2], tables[7]
     _locate(model, theta, spaxel, frame, at)
@@ -141,7 +141,10 @@ def evaluate(model, theta, spaxel, frame, tables, work, flat):  # pragma: no cov
         i = min(max(int(at_delta), 0), DELTA_NODES - 4)
         j = min(max(int(at_tau), 0), TAU_NODES - 4)
         node = RANK * ((spaxel[1] * DELTA_NODES + i) * TAU_NODES + j)
-        look_up(tables[1], node, at_delta - i, at_tau - j, h, 3 * RANK * k)
+        if slopes:
+            look_up(tables[1], node, at_delta - i, at_tau - j, h, 3 * RANK * k)
+        else:
+            look_up_value(tables[1], node, at_delta - i, at_tau - j, h, 3 * RANK * k)
         at[k, 6], at[k, 7], at[k, 8] = node, at_delta - i, at_tau - j
     for j in range(lines):
         for k in range(j + 1):
@@ -336,7 +339,7 @@ def search(model, theta, spaxel, frame, tables, work, flat, yy, limits, space): 
                     return FOUND if sound else UNSETTLED, chi2 - gain, evaluation
         accepted, trial_chi2 = False, np.inf
         if gain >= 0.0:
-            code = evaluate(model, trial, spaxel, frame, tables, work, flat)
+            code = evaluate(model, trial, spaxel, frame, tables, work, flat, True)
             if code != FOUND:
                 return code, chi2 if evaluation > 0 else np.nan, max(evaluation, 1)
             if evaluation == 0 and not _cover(model, work, dropped):

@@ -235,7 +235,7 @@ def _prior_rows(prior: Mixture | None, box: Array, spaxels: int) -> tuple[Array,
     """Rows of `log_prior`, and the log of the flat density or of one over the mass in the box."""
     if prior is None:
         area = (box[1] - box[0]) * (box[3] - box[2])
-        return np.zeros((spaxels, 0, 6)), np.full(spaxels, -np.log(area))
+        return np.zeros((spaxels, 6, 0)), np.full(spaxels, -np.log(area))
     inverse = np.linalg.inv(prior.covariance)
     determinant = np.linalg.det(prior.covariance)
     with np.errstate(divide="ignore"):
@@ -249,7 +249,7 @@ def _prior_rows(prior: Mixture | None, box: Array, spaxels: int) -> tuple[Array,
             inverse[:, :, 0, 1],
             inverse[:, :, 1, 1],
         ],
-        axis=-1,
+        axis=1,
     )
     inside = np.asarray(_mass_inside(prior, box), dtype=np.float64)
     return np.ascontiguousarray(rows, dtype=np.float64), -np.log(inside)
