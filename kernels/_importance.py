@@ -37,13 +37,13 @@ def _factor_determined(gram, least, dropped):  # pragma: no cover - compiled
             for i in range(j + 1, m):
                 gram[i, j] = 0.0
             continue
-        root = math.sqrt(total)
-        gram[j, j] = root
+        inverse = 1.0 / math.sqrt(total)
+        gram[j, j] = inverse
         for i in range(j + 1, m):
             total = gram[i, j]
             for k in range(j):
                 total -= gram[i, k] * gram[j, k]
-            gram[i, j] = total / root
+            gram[i, j] = total * inverse
 
 
 @njit(**BORROWING)
@@ -58,7 +58,7 @@ def solve_determined(small, prior):  # pragma: no cover - compiled
     value = 0.0
     for a in range(m):
         if not dropped[a]:
-            value += 0.5 * amplitude[a] * amplitude[a] - math.log(gram[a, a]) - log_scale
+            value += 0.5 * amplitude[a] * amplitude[a] + math.log(gram[a, a]) - log_scale
     if prior[4] > 0.0:
         for a in range(m):
             value += 0.0 if dropped[a] else math.log(2.0)
@@ -82,7 +82,7 @@ def densities(spectra, model, t, polynomials, amplitudes, theta, out):  # pragma
     exact = (t, room[0], room[1], room[2], room[3], room[4], room[5], room[6], room[7])
     single = aligned((channels + 7) & ~7)
     point = np.zeros(theta.shape[2])
-    prior = (0.0, amplitudes[0], amplitudes[1], np.zeros((0, 6)), amplitudes[2])
+    prior = (0.0, amplitudes[0], amplitudes[1], np.zeros((6, 0)), amplitudes[2])
     for s in range(theta.shape[0]):
         values[s] = NOWHERE
         flux[s] = 0.0

@@ -21,7 +21,6 @@ from ._posterior_cells import (
     log_total,
     next_mode,
     reach,
-    recover,
     unresolved,
 )
 from ._posterior_lattice import (
@@ -46,6 +45,7 @@ from ._posterior_lattice import (
 )
 from ._posterior_point import NOWHERE, fluxes, line_width, solve
 from ._posterior_sum import cdf, cumulate, quantile
+from .cholesky import recover
 from .profile import BORROWING, SINC
 
 MODES: Final = 12
@@ -198,7 +198,7 @@ def _rest(case, problem, cells, share, box, probe, rest):  # pragma: no cover - 
         theta[0], theta[1] = v, max(cell[NODE_B], 1.0)
         width = line_width(case[0], theta, case[2][1])
         doubt += mass * unresolved(cell, width)
-        recover(problem[0][k], problem[1][k], small)
+        recover(problem[0][k], small[0].size, problem[1][k], small[0], small[1])
         solve(small, case[6])
         fluxes(case[0], theta, case[2], small, case[6], small[6])
         add_fluxes(small[6], mass, flux, probe, below)

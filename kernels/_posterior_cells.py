@@ -13,7 +13,7 @@ from numba import njit
 from ._posterior_lattice import CUT, ORIGIN, REFERENCE, STEP, TOP, covers, extent
 from ._posterior_point import NOWHERE, log_prior, solve
 from .axis import SPEED_OF_LIGHT
-from .cholesky import factor, forward
+from .cholesky import factor, forward, recover
 from .profile import BORROWING
 
 NODE_V, NODE_B, V_LOW, V_HIGH, B_LOW, B_HIGH, LEVEL, GAIN, OPEN, CELL = range(10)
@@ -22,26 +22,12 @@ _FREE, _FARTHEST = 3.5, 9.0  # of `reach`: from e^3.5 to e^12.5
 _TAIL = 6.0  # below a lattice's top: a cell beside it that low is its tail
 
 
-@njit(**BORROWING)
-def recover(lower, z, small):  # pragma: no cover - compiled
-    """Fill c and G of a node from its factor L and z = L^-1 c."""
-    c, gram = small[0], small[1]
-    for a in range(c.size):
-        c[a] = 0.0
-        for i in range(a + 1):
-            c[a] += lower[a, i] * z[i]
-        for b in range(a + 1):
-            gram[a, b] = 0.0
-            for i in range(b + 1):
-                gram[a, b] += lower[a, i] * lower[b, i]
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def node_constants(lower, prior, small, constants):  # pragma: no cover - compiled
     """Fill what a node adds to half its gain; NaN where that depends on the spectrum."""
     z = np.zeros(lower.shape[1])
     for k in range(lower.shape[0]):
-        recover(lower[k], z, small)
+        recover(lower[k], z.size, z, small[0], small[1])
         value = solve(small, prior)
         constants[k] = np.nan if small[3].any() or prior[1] + prior[4] > 0.0 else value
 
@@ -84,7 +70,7 @@ def weighted_nodes(s, products, sizes, lower, z):  # pragma: no cover - compiled
             forward(lower[k], columns, z[k])
         else:
             z[k] = 0.0
-            lower[k] = 1e-6 * np.eye(columns)
+            lower[k] = 1e6 * np.eye(columns)  # reciprocals of a factor that nothing weighs in
 
 
 @njit(**BORROWING)
@@ -107,7 +93,7 @@ def fill_cells(table, problem, scale, box, prior, small, cells):  # pragma: no c
             gain += z[k, a] * z[k, a]
         cell[GAIN] = gain
         if np.isnan(constants[k]):
-            recover(lower[k], z[k], small)
+            recover(lower[k], z.shape[1], z[k], small[0], small[1])
             cell[LEVEL] = solve(small, prior)
         else:
             cell[LEVEL] = 0.5 * gain + constants[k]

@@ -10,6 +10,9 @@ Arrays of one lattice: `axes` (2, 6); `margin` (2, nodes), sums along the other 
 (nodes, 2), the first and last row of each column that was visited; `sums`; `flux` (line, 2).
 """
 
+# numba's types do not know `forceinline`.
+# pyright: reportCallIssue=false
+
 import math
 from typing import Final
 
@@ -153,7 +156,7 @@ def extent(spans, p):  # pragma: no cover - compiled
     return lowest, highest
 
 
-@njit(**BORROWING)
+@njit(**BORROWING, forceinline=True)
 def _visit(case, lattice, probe, below, i, j):  # pragma: no cover - compiled
     """Evaluate node (i, j) and add it to the sums; its log density."""
     axes, margin, spans, sums, flux = lattice

@@ -17,9 +17,9 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from ._reduction import bend, look_up, overlap
+from ._reduction import bend, look_up, look_up_value, overlap
 from ._rows import share
-from ._step import direction, freeze, limit, relax
+from ._step import bending, direction, freeze, limit, relax
 from ._vector import add, compress, inner, mix, product
 from .axis import SPEED_OF_LIGHT
 from .basis import DELTA_NODES, PHASES, RANK, REACH, TAU_NODES, TURN
@@ -29,7 +29,7 @@ from .profile import GAUSSIAN, SINC
 FOUND: Final = 0
 OUTSIDE: Final = 1  # of the tables
 UNSETTLED: Final = 2  # the linear problem is singular, or the minimum is hardly one
-TOLERANCE: Final = 5e-2  # expected gain in chi2 of the last step, which is still taken
+_LEFT = 3e-4  # in chi2: what the last step, which is not evaluated any more, may leave
 _CLOSE = 1.0  # expected gain below which the residual's curvature says more than it misleads
 _FLATTEST = 4.0  # times flatter than its Hessian by Gauss and Newton: no minimum to be polished
 _ROUNDING = 3e-7  # of y y: what float32 makes of chi2
@@ -125,8 +125,8 @@ def _block(tables, frame, bins, j, k):  # pragma: no cover - compiled
 
 
 @njit(cache=True, nogil=True, _nrt=False, forceinline=True, error_model="numpy")
-def evaluate(model, theta, spaxel, frame, tables, work, flat):  # pragma: no cover - compiled
-    """Fill coefficients and overlaps at theta, and the shares; a code."""
+def evaluate(model, theta, spaxel, frame, tables, work, flat, slopes):  # pragma: no cover
+    """Fill coefficients, their slopes if asked, and overlaps at theta, and the shares; a code."""
     h, z, w, _, _, at, bins, shares, _, _ = work
     places, line_group = tables[2], tables[7]
     _locate(model, theta, spaxel, frame, at)
@@ -141,7 +141,10 @@ def evaluate(model, theta, spaxel, frame, tables, work, flat):  # pragma: no cov
         i = min(max(int(at_delta), 0), DELTA_NODES - 4)
         j = min(max(int(at_tau), 0), TAU_NODES - 4)
         node = RANK * ((spaxel[1] * DELTA_NODES + i) * TAU_NODES + j)
-        look_up(tables[1], node, at_delta - i, at_tau - j, h, 3 * RANK * k)
+        if slopes:
+            look_up(tables[1], node, at_delta - i, at_tau - j, h, 3 * RANK * k)
+        else:
+            look_up_value(tables[1], node, at_delta - i, at_tau - j, h, 3 * RANK * k)
         at[k, 6], at[k, 7], at[k, 8] = node, at_delta - i, at_tau - j
     for j in range(lines):
         for k in range(j + 1):
@@ -292,7 +295,8 @@ def search(model, theta, spaxel, frame, tables, work, flat, yy, limits, space): 
     """Levenberg-Marquardt on one spectrum: code, chi2 and evaluations; fills theta, amplitudes.
 
     The start is tried as steps are: code that stands here once, not twice, stays in the processor's
-    cache of instructions, which is worth a tenth of the time.
+    cache of instructions, which is worth a tenth of the time. A step of Newton of expected gain G
+    leaves about G (|d| / w)^2 of chi2 behind, w the length over which curvatures change.
     """
     low, high = (limits[0], limits[2]), (limits[1], limits[3])
     (lower, trial_lower), (turned, H, square, N), (g, d, trial) = space[:3]
@@ -302,7 +306,6 @@ def search(model, theta, spaxel, frame, tables, work, flat, yy, limits, space): 
     for p in range(theta.size):
         trial[p] = theta[p]
     slack = _ROUNDING * yy
-    enough = max(TOLERANCE, 0.1 * slack)
     damping, chi2, gain, whole = 1e-3, np.inf, 0.0, False
     accepted, sharp, sound = False, False, False
     for evaluation in range(limits[4]):
@@ -327,13 +330,16 @@ def search(model, theta, spaxel, frame, tables, work, flat, yy, limits, space): 
                         d[p] = trial[p]
             if gain >= 0.0:
                 whole = limit(theta, d, width, has_width, low, high, trial)
-                if gain < enough and whole and damping <= 1.0:
+                small = gain < 0.1 * slack
+                if sound and not small:
+                    small = gain * bending(trial, d, width, has_width) < _LEFT
+                if small and whole and damping <= 1.0:
                     for p in range(theta.size):
                         theta[p] = trial[p]
                     return FOUND if sound else UNSETTLED, chi2 - gain, evaluation
         accepted, trial_chi2 = False, np.inf
         if gain >= 0.0:
-            code = evaluate(model, trial, spaxel, frame, tables, work, flat)
+            code = evaluate(model, trial, spaxel, frame, tables, work, flat, True)
             if code != FOUND:
                 return code, chi2 if evaluation > 0 else np.nan, max(evaluation, 1)
             if evaluation == 0 and not _cover(model, work, dropped):

@@ -83,6 +83,25 @@ def look_up(table, p, t_delta, t_tau, h, o):  # pragma: no cover - compiled
 
 
 @njit(cache=True, nogil=True, _nrt=False, forceinline=True, fastmath=FAST_MATH)
+def look_up_value(table, p, t_delta, t_tau, h, o):  # pragma: no cover - compiled
+    """Fill h at o with a profile's coefficients, as `look_up` does, but with no slopes."""
+    p, o = max(p, 0), max(o, 0)
+    a0, a1, a2, a3, _, _, _, _ = _spline(t_delta)
+    b0, b1, b2, b3, _, _, _, _ = _spline(t_tau)
+    q, r, s = p + _ROW, p + 2 * _ROW, p + 3 * _ROW
+    for m in range(RANK):
+        first = b0 * table[p + m] + b1 * table[p + 16 + m]
+        first += b2 * table[p + 32 + m] + b3 * table[p + 48 + m]
+        second = b0 * table[q + m] + b1 * table[q + 16 + m]
+        second += b2 * table[q + 32 + m] + b3 * table[q + 48 + m]
+        third = b0 * table[r + m] + b1 * table[r + 16 + m]
+        third += b2 * table[r + 32 + m] + b3 * table[r + 48 + m]
+        fourth = b0 * table[s + m] + b1 * table[s + 16 + m]
+        fourth += b2 * table[s + 32 + m] + b3 * table[s + 48 + m]
+        h[o + m] = (a0 * first + a1 * second) + (a2 * third + a3 * fourth)
+
+
+@njit(cache=True, nogil=True, _nrt=False, forceinline=True, fastmath=FAST_MATH)
 def bend(table, p, t_delta, t_tau, out, o):  # pragma: no cover - compiled
     """Fill out at o with the second slopes of a profile's coefficients: delta, mixed, tau."""
     p, o = max(p, 0), max(o, 0)

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from .cholesky import backward, factor, forward
+from .cholesky import backward, factor, forward, recover
 from .profile import BORROWING
 
 # How far below the first a second peak is still looked for: in chi2, and as a part of the gain, of
@@ -33,13 +33,9 @@ def _gain(k, z, unit, lower, space):  # pragma: no cover - compiled
         least = min(least, amplitude[j])
     if least >= 0.0:
         return whole
+    recover(lower[k], n, own, right, gram)
     for i in range(n):
-        right[i] = 0.0
-        for j in range(i + 1):
-            right[i] += lower[k, i, j] * own[j]
-            gram[i, j] = 0.0
-            for m in range(j + 1):
-                gram[i, j] += lower[k, i, m] * lower[k, j, m]
+        for j in range(i):
             gram[j, i] = gram[i, j]
         amplitude[i] = max(amplitude[i], 0.0)
     for _ in range(_SWEEPS):  # coordinate descent, exact for a positive matrix

@@ -92,12 +92,10 @@ def surface(k, spectrum, tables, space):  # pragma: no cover - compiled
     for m in range(neighbour.shape[1]):
         node = neighbour[k, m]
         for j in range(columns):
-            own = np.float32(0.0)
+            own = right[node, j] if not even else z[node, j] / lower[node, j, j]
             if even:
-                for i in range(j + 1):
+                for i in range(j):
                     own += lower[node, j, i] * z[node, i]
-            else:
-                own = right[node, j]
             near[m * columns + j] = own
     for j in range(columns):
         for p in range(POINTS):

@@ -105,6 +105,20 @@ def limit(theta, d, width, has_width, low, high, trial):  # pragma: no cover - c
 
 
 @njit(**BORROWING)
+def bending(trial, d, width, has_width):  # pragma: no cover - compiled
+    """Square of a step to `trial` over the lengths that bend chi2: a line's width, broadening."""
+    worst = 0.0
+    for p in range(d.size):
+        broadening = trial[p - p % 2 + 1] if has_width else 0.0
+        if p % 2 == 0:
+            broad = GAUSSIAN_FWHM * broadening
+            worst = max(worst, d[p] * d[p] / (width * width + broad * broad))
+        elif d[p] != 0.0:
+            worst = max(worst, d[p] * d[p] / (broadening * broadening))
+    return worst
+
+
+@njit(**BORROWING)
 def relax(damping, H, d, gain, gained):  # pragma: no cover - compiled
     """Damping after a step d that gained something in chi2; `gain` is d g.
 

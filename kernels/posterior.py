@@ -235,9 +235,9 @@ def _prior_rows(prior: Mixture | None, box: Array, spaxels: int) -> tuple[Array,
     """Rows of `log_prior`, and the log of the flat density or of one over the mass in the box."""
     if prior is None:
         area = (box[1] - box[0]) * (box[3] - box[2])
-        return np.zeros((spaxels, 0, 6)), np.full(spaxels, -np.log(area))
-    inverse = np.linalg.inv(prior.covariance)
-    determinant = np.linalg.det(prior.covariance)
+        return np.zeros((spaxels, 6, 0)), np.full(spaxels, -np.log(area))
+    (vv, vb), (_, bb) = np.moveaxis(prior.covariance, (2, 3), (0, 1))
+    determinant = vv * bb - vb * vb
     with np.errstate(divide="ignore"):
         norm = np.log(prior.weights) - 0.5 * np.log(determinant) - np.log(2 * np.pi)
     rows = np.stack(
@@ -245,11 +245,11 @@ def _prior_rows(prior: Mixture | None, box: Array, spaxels: int) -> tuple[Array,
             norm,
             prior.mean[:, :, 0],
             prior.mean[:, :, 1],
-            inverse[:, :, 0, 0],
-            inverse[:, :, 0, 1],
-            inverse[:, :, 1, 1],
+            bb / determinant,
+            -vb / determinant,
+            vv / determinant,
         ],
-        axis=-1,
+        axis=1,
     )
     inside = np.asarray(_mass_inside(prior, box), dtype=np.float64)
     return np.ascontiguousarray(rows, dtype=np.float64), -np.log(inside)

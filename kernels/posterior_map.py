@@ -80,7 +80,7 @@ class PosteriorMap:
             z = self.shared.whiten(data * weight[:, :1].astype(np.float32))
             columns = self.shared.lower.shape[1]
             constants = np.empty(nodes)
-            prior = (0.0, *amplitudes[:2], np.zeros((0, 6)), amplitudes[2])
+            prior = (0.0, *amplitudes[:2], np.zeros((6, 0)), amplitudes[2])
             small = small_space(1, columns)
             node_constants(self.shared.lower, prior, small, constants)
             return self.table, self.shared.lower, z, constants, (none, none, none), (columns, 1)

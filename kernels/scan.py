@@ -162,7 +162,7 @@ class SharedScan:
     projector : ndarray of float32, shape (channel, column * node)
         Turns a spectrum over its noise into z.
     lower : ndarray, shape (node, column, column)
-        Factor L of every node.
+        Factor L of every node, its diagonal as reciprocals, as `cholesky.py` has it.
     """
 
     scan: Scan
@@ -185,6 +185,8 @@ class SharedScan:
         lower = np.linalg.cholesky(gram).astype(np.float64)
         z = np.linalg.solve(lower, stacked)
         projector = np.ascontiguousarray(z.transpose(2, 1, 0).reshape(channels, -1))
+        factors = np.einsum("njj->nj", lower)
+        factors[:] = 1.0 / factors
         return cls(scan, projector.astype(np.float32), lower)
 
     def whiten(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
