@@ -27,7 +27,7 @@ def test_a_fit_is_marked_and_its_missing_parameters_are_not():
 
 def test_several_are_told_apart_and_share_their_range():
     figure = blank_page(4, 4)
-    draw_corner(figure, {"prior mdn": DRAWS, "prior flat": DRAWS + [3.0, 0]}, ["a", "b"])
+    draw_corner(figure, {"prior mdn": DRAWS, "prior flat": DRAWS + np.array([3.0, 0])}, ["a", "b"])
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["prior mdn", "prior flat"]
     low, high = figure.axes[0].get_xlim()
