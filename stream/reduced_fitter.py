@@ -26,6 +26,7 @@ from .spectral_model import SpectralModel
 Array = NDArray[np.float64]
 
 _WORTHWHILE = 15_000  # spectra in a class that cost the direct fit what tables cost
+_INTEGRATED = 4_000  # the same, where posteriors are integrated: exact profiles take 0.1 ms more
 _CLASSES = 10  # of width over a SITELLE field, and of stretch four times as many
 _EVEN = 1e-6  # of the axis: how evenly channels must be spaced
 
@@ -179,7 +180,14 @@ class ReducedFitter:
         return Candidates(found, geometry.width, np.zeros(len(data), dtype=bool))
 
 
-def worthwhile(model: SpectralModel, noise: str, shape: tuple[int, int], area: Area | None) -> bool:
+def worthwhile(
+    model: SpectralModel,
+    noise: str,
+    shape: tuple[int, int],
+    area: Area | None,
+    *,
+    bayes: bool = False,
+) -> bool:
     """Tell whether tables pay: even weights, an even axis, and spectra enough for every class.
 
     Parameters
@@ -191,6 +199,8 @@ def worthwhile(model: SpectralModel, noise: str, shape: tuple[int, int], area: A
         Of the cube.
     area : Area or None
         The part that is fitted.
+    bayes : bool
+        Whether posteriors are integrated too, which takes the same tables.
     """
     steps = np.diff(model.coordinate)
     if noise == "variance" or np.ptp(steps) > _EVEN * np.ptp(model.coordinate):
@@ -199,4 +209,5 @@ def worthwhile(model: SpectralModel, noise: str, shape: tuple[int, int], area: A
     classes = 4 * _CLASSES if model.stretched else _CLASSES if model.widened else 1
     if model.emission.shape is Shape.GAUSSIAN:
         classes = 4 * _CLASSES if model.stretched else 1
-    return spaxels > _WORTHWHILE * classes
+    enough = _INTEGRATED if bayes and model.emission.groups == 1 else _WORTHWHILE
+    return spaxels > enough * classes

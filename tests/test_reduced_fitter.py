@@ -129,6 +129,8 @@ def test_tables_are_made_where_they_pay():
     assert not worthwhile(model, "band", (64, 64), None)
     assert not worthwhile(model, "band", (2048, 2064), Area(0, 100, 0, 100))
     assert not worthwhile(model, "variance", (2048, 2064), None)
+    assert not worthwhile(model, "band", (300, 300), None)
+    assert worthwhile(model, "band", (300, 300), None, bayes=True)
     stretched = build_model(fts_header(calibrated=False), OpticalConfig())
     assert not worthwhile(stretched, "band", (512, 512), None)
     logarithmic = wavelength_header(has_variance=False)
