@@ -9,6 +9,7 @@ at the fit, with the variance of the even prior, width^2 / 12, where the data sa
 
 from dataclasses import dataclass
 from enum import IntFlag
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,9 +65,9 @@ class Task:
         """Make the operators of all members."""
         return Folding(self.members, self.model, self.table, self.redshift)
 
-    def prior(self) -> Prior:
-        """Give the broad prior."""
-        return Prior(self.model, self.column)
+    def prior(self, **told: Any) -> Prior:
+        """Give the broad prior; what is told is handed on to it."""
+        return Prior(self.model, self.column, **told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ def fit_folded(task: Task, folding: Folding, starts: Array) -> XrayFit:
     prior = task.prior()
     if not folding.counts.any() or not any(one.matrix.nnz for one in task.members):
         return _nothing(prior.size)
-    ends = climb(folding, _scaled(folding, prior, _within(prior, starts)), _Box(prior))
+    ends = climb(folding, scaled(folding, prior, _within(prior, starts)), _Box(prior))
     best = int(np.argmin(ends.objective))
     covariance, unknown = _covariance(prior, ends.information[best])
     coordinates = ends.points[best]
@@ -213,7 +214,7 @@ def grid_starts(task: Task, folding: Folding) -> Array:
     if prior.temperatures is not None:
         hot, cool = prior.temperatures
         points = points[points[:, cool] < points[:, hot] - 0.1]
-    points = _scaled(folding, prior, points)
+    points = scaled(folding, prior, points)
     best = np.argsort(-folding.log_likelihood(points), kind="stable")[:_KEPT]
     return to_values(task.model, points[best])
 
@@ -257,7 +258,7 @@ def _within(prior: Prior, starts: Array) -> Array:
     return np.clip(np.where(good, points, 0.5 * (prior.low + prior.high)), prior.low, prior.high)
 
 
-def _scaled(folding: Folding, prior: Prior, points: Array) -> Array:
+def scaled(folding: Folding, prior: Prior, points: Array) -> Array:
     """Give points whose norms expect as many counts of the source as there are."""
     points = points.copy()
     background = float(folding.known.sum())

@@ -2,15 +2,10 @@
 
 Draws are made in the normal numbers x of `xray_prior`, where the posterior is L(x) N(x; 0, 1) and
 has no bounds. The first round's proposal is a mixture: Laplace's approximation at the posterior's
-maxima (the fit's minimum and its rivals, climbed on with the prior), the same twice as wide, the
-network's density where there is one, and a little of the prior itself. Later rounds draw from a
-mixture fitted to all draws so far. Every draw is weighed by the mixture of all rounds,
-
-    w_i = L(x_i) N(x_i) / sum_r (n_r / n) q_r(x_i)
-
-(Owen & Zhou 2000, JASA 95, 135; Cornuet et al. 2012, Scand. J. Stat. 39, 798), and the largest
-weights are smoothed as in `psis`, whose k-hat tells whether they can be trusted. Rounds go on until
-it does and half as many draws count as were asked for.
+maxima (the fit's minimum, its rivals and what the survey of `xray_survey` leads to, climbed on with
+the prior), the same twice as wide, the survey itself, the network's density where there is one, and
+a little of the prior. Later rounds follow from the draws so far and are weighed with them
+(`xray_rounds`), until weights can be trusted and half as many draws count as were asked for.
 
 The evidence is that of the likelihood exp(-statistic / 2) under a normalised prior: the constant of
 the data that Cash's and the W statistic leave out is the same for all models, so that differences
@@ -22,15 +17,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from . import nested_sampling
-from .psis import TRUSTED, effective_draws, smooth
+from .xray_brightness import Brightness
 from .xray_fit import Task, XrayFit
 from .xray_fold import Folding
 from .xray_model import to_values
 from .xray_prior import Prior, log_normal
-from .xray_proposal import Mixture, Proposal, refit, shrunk, to_normal
+from .xray_proposal import Mixture, Part, Proposal, refit, reweighed, shrunk, to_normal
+from .xray_rounds import Rounds, evidence
 from .xray_scoring import climb
+from .xray_survey import Normal, about, distinct, survey
 
 __all__ = ["Proposal", "XrayPosterior", "nested", "sample"]
 
@@ -38,12 +36,16 @@ Array = NDArray[np.float64]
 
 _ROUNDS = 1 / 8, 1 / 8, 1 / 4, 1 / 4, 1 / 2, 1 / 2, 1.0, 1.0, 1.0  # of `draws`, at most
 _FEWEST = 100  # draws of a round
-_COMPONENTS = 4  # of a refitted proposal
+_EACH = 15  # draws for each component, at least
+_COMPONENTS = 8  # fitted to draws, at most
+_FITTED = 0.6  # of a proposal are the components fitted to draws
+_HEAVY = 6  # draws of largest weight that get a component each
 _BROAD = 0.04  # of every proposal is the prior
 _WIDE = 2.0  # factor of the second Laplace approximation
 _SHOWN = 400  # draws that are given back
+_NOWHERE = -1e10  # ln likelihood of what the prior excludes
+_EDGE = 1e-12  # of the unit cube, in which nested sampling draws
 _FEW = 4  # parameters up to which nested sampling draws evenly
-_FARTHEST = 4.0  # normal numbers at which the climb stops; the prior beyond is 6e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,14 @@ class XrayPosterior:
         Quantiles; 0.16 and 0.84 are those of one standard deviation, 0.1587 and 0.8413.
     log_evidence, log_evidence_error : float
     k_hat : float
-        Of Pareto-smoothed importance sampling; above 0.7 nothing here is to be trusted. NaN of
-        nested sampling.
+        Of Pareto-smoothed importance sampling, of all draws or of the last round by itself, the
+        larger; above 0.7 nothing here is to be trusted. NaN of nested sampling.
     effective : float
         Draws that count.
     evaluations : int
         Of the likelihood, those of the climb included.
+    trusted : bool
+        Whether k-hat is below 0.7 and the last round finds the evidence of all.
     draws : ndarray, shape (draw, parameter)
         Equally weighted.
     """
@@ -77,6 +81,7 @@ class XrayPosterior:
     k_hat: float
     effective: float
     evaluations: int
+    trusted: bool
     draws: Array
 
 
@@ -91,9 +96,12 @@ class _Target:
 
     @classmethod
     def of(cls, task: Task, given: Proposal | None) -> "_Target":
-        prior = task.prior()
+        folding, prior = task.folding(), task.prior()
         inside = 0.0 if given is None else given.log_inside(prior)
-        return cls(task.folding(), prior, given, inside)
+        if {"kT", "norm"} <= set(task.model.names) and "index_norm" not in task.model.names:
+            counts = Brightness(folding)
+            prior = task.prior(log_counts=counts.log_counts, counts_range=counts.range)
+        return cls(folding, prior, given, inside)
 
     def beyond_broad(self, coordinates: Array) -> Array:
         """Give ln of the prior's density over the broad one's, shape (point,)."""
@@ -105,26 +113,8 @@ class _Target:
 
     def log_density(self, normal: Array) -> Array:
         coordinates = self.prior.from_normal(normal)
-        found = self.folding.log_likelihood(coordinates) + log_normal(normal)
+        found = self.folding.log_likelihood(coordinates) + self.prior.log_normal(normal)
         return found + self.beyond_broad(coordinates)
-
-
-class _Normal:
-    """Normal numbers as the space of a climb: the prior is the penalty."""
-
-    def __init__(self, prior: Prior) -> None:
-        self.prior = prior
-        self.mean, self.precision = np.zeros(prior.size), np.ones(prior.size)
-
-    def coordinates(self, points: Array) -> Array:
-        return self.prior.from_normal(points)
-
-    def slope(self, points: Array) -> Array:
-        return self.prior.slope(points)
-
-    def bounds(self, points: Array) -> tuple[Array, Array]:
-        far = np.full(points.shape, _FARTHEST)
-        return -far, far
 
 
 def sample(
@@ -159,35 +149,24 @@ def sample(
     if not np.all(np.isfinite(fit.coordinates)):
         return _nothing(len(task.model.parameters))
     target, generator = _Target.of(task, prior), np.random.default_rng(seed)
-    rounds = [_first(target, fit, [one for one in (proposal, prior) if one is not None])]
-    sizes = [max(int(part * draws), _FEWEST) for part in _ROUNDS]
-    normal, log_target = np.empty((0, target.prior.size)), np.empty(0)
-    while True:
-        drawn = rounds[-1].draw(sizes[len(rounds) - 1], generator)
-        normal = np.concatenate([normal, drawn])
-        log_target = np.concatenate([log_target, target.log_density(drawn)])
-        shares = np.log(np.array(sizes[: len(rounds)]) / len(normal))
-        log_proposal = np.logaddexp.reduce(
-            [one.log_density(normal) + share for one, share in zip(rounds, shares, strict=True)]
-        )
-        log_weight = log_target - log_proposal
-        smoothed, k_hat = smooth(log_weight[None])
+    parts, window = _first(target, fit, [one for one in (proposal, prior) if one is not None])
+    rounds, fitted = Rounds(target.log_density, target.prior.size), []
+    for size in (int(part * draws) for part in _ROUNDS):
+        mixture = _joined(parts, fitted)
+        rounds.add(mixture, max(size, _FEWEST, _EACH * len(parts)), generator)
+        smoothed, quality = rounds.smoothed()
         if not np.isfinite(smoothed).any():
             return _nothing(target.prior.size)
-        effective = float(effective_draws(smoothed)[0])
-        if (k_hat[0] < TRUSTED and effective > 0.5 * draws) or len(rounds) == len(sizes):
+        if quality.trusted and quality.effective > 0.5 * draws:
             break
-        parts = refit(normal, smoothed[0], components=_COMPONENTS, generator=generator)
-        rounds.append(_next(parts))
-    largest = log_weight.max()
-    weight = np.exp(log_weight - largest)
-    evidence = largest + np.log(weight.mean())
-    error = weight.std() / weight.mean() / np.sqrt(weight.size)
+        parts += _heaviest(target, rounds.normal, smoothed, window)
+        parts = reweighed(parts, rounds.normal, smoothed)
+        fitted = refit(rounds.normal, smoothed, components=_COMPONENTS, generator=generator)
     return _summary(
-        to_values(task.model, target.prior.from_normal(normal)),
-        np.exp(smoothed[0]),
-        evidence=(float(evidence), float(error)),
-        quality=(float(k_hat[0]), effective, target.folding.evaluations),
+        to_values(task.model, target.prior.from_normal(rounds.normal)),
+        np.exp(smoothed),
+        evidence=evidence(rounds.log_weight),
+        quality=(quality.k_hat, quality.effective, target.folding.evaluations, quality.trusted),
         generator=generator,
     )
 
@@ -218,9 +197,10 @@ def nested(
     target, generator = _Target.of(task, prior), np.random.default_rng(seed)
 
     def log_likelihood(unit: Array) -> float:
-        coordinates = target.prior.from_unit(unit[None])
-        found = target.folding.log_likelihood(coordinates) + target.beyond_broad(coordinates)
-        return max(float(found[0]), -1e300)
+        normal = ndtri(np.clip(unit, _EDGE, 1.0 - _EDGE))[None]
+        found = float((target.log_density(normal) - log_normal(normal))[0])
+        # Where there is no prior, values that differ: live points on a plateau cannot be ranked.
+        return found if np.isfinite(found) else _NOWHERE * (1.0 + float(np.abs(normal).max()))
 
     found = nested_sampling.run(
         log_likelihood,
@@ -232,38 +212,56 @@ def nested(
         # Even draws from ellipsoids are the cheapest way while these fill most of their shell.
         sample="unif" if target.prior.size <= _FEW else "rwalk",
     )
+    normal = ndtri(np.clip(found.points, _EDGE, 1.0 - _EDGE))
     return _summary(
-        to_values(task.model, target.prior.from_unit(found.points)),
+        to_values(task.model, target.prior.from_normal(normal)),
         found.weight,
         evidence=(found.log_evidence, found.log_evidence_error),
-        quality=(float("nan"), found.effective, target.folding.evaluations),
+        quality=(float("nan"), found.effective, target.folding.evaluations, True),
         generator=generator,
     )
 
 
-def _first(target: _Target, fit: XrayFit, networks: list[Proposal]) -> Mixture:
-    """Give the proposal of the first round."""
-    prior = target.prior
+def _first(target: _Target, fit: XrayFit, networks: list[Proposal]) -> tuple[list[Part], Array]:
+    """Give the components of the first round, and the window of those that are put in later."""
+    prior, folding = target.prior, target.folding
+    found = survey(folding, prior, fit.coordinates)
     starts = np.clip(prior.to_normal(np.vstack([fit.coordinates, fit.rivals])), -3.0, 3.0)
-    ends = climb(target.folding, starts, _Normal(prior))
+    ends = climb(folding, np.concatenate([starts, found.summits]), Normal(prior))
+    ends = distinct(ends)
     covariance = np.linalg.inv(ends.information)
     mass = np.exp(ends.objective.min() - ends.objective) * np.sqrt(np.linalg.det(covariance))
     mass = np.maximum(mass / mass.sum(), 0.02)
-    parts = []
+    parts: list[Part] = []
     for share, mean, cov in zip(mass, ends.points, covariance, strict=True):
         parts += [(0.7 * share, mean, shrunk(cov)), (0.3 * share, mean, shrunk(cov * _WIDE**2))]
+    parts = _scaled(parts, 1.0)
     for network in networks:
-        total = sum(one[0] for one in parts)
-        parts += [(0.5 * total * share, *rest) for share, *rest in to_normal(network, prior)]
-    return Mixture.joined(parts, _BROAD)
+        parts += _scaled(to_normal(network, prior), 0.5)
+    parts += _scaled([(share, mean, shrunk(cov)) for share, mean, cov in found.parts], 1.5)
+    return parts, found.window
 
 
-def _next(parts: list[tuple[float, Array, Array]]) -> Mixture:
-    """Give the proposal of a later round, made of components fitted to draws."""
-    wider = [(0.15 * share, mean, shrunk(4.0 * cov)) for share, mean, cov in parts]
-    return Mixture.joined(
-        [*((0.85 * share, mean, cov) for share, mean, cov in parts), *wider], _BROAD
-    )
+def _heaviest(target: _Target, normal: Array, log_weight: Array, window: Array) -> list[Part]:
+    """Give components about the draws of largest weight."""
+    order = np.argsort(-log_weight)[:_HEAVY]
+    parts = about(target.folding, target.prior, normal[order], window)
+    weight = float(np.exp(log_weight[order]).mean())
+    return [(weight, mean, shrunk(covariance)) for _, mean, covariance in parts]
+
+
+def _joined(parts: list[Part], fitted: list[Part]) -> Mixture:
+    """Give the proposal of a round: components placed by information, and those fitted to draws."""
+    wider = [(share, mean, shrunk(4.0 * cov)) for share, mean, cov in fitted]
+    share = _FITTED if fitted else 0.0
+    kept = [*_scaled(parts, 1.0 - share), *_scaled(fitted, 0.85 * share)]
+    return Mixture.joined([*kept, *_scaled(wider, 0.15 * share)], _BROAD)
+
+
+def _scaled(parts: list[Part], total: float) -> list[Part]:
+    """Give components whose weights have the sum asked for."""
+    now = sum(one[0] for one in parts)
+    return [(total * share / now, *rest) for share, *rest in parts]
 
 
 def _summary(
@@ -271,7 +269,7 @@ def _summary(
     weight: Array,
     *,
     evidence: tuple[float, float],
-    quality: tuple[float, float, int],
+    quality: tuple[float, float, int, bool],
     generator: np.random.Generator,
 ) -> XrayPosterior:
     """Give moments, quantiles and draws of weighted values."""
@@ -298,4 +296,4 @@ def _nothing(size: int) -> XrayPosterior:
     """Give the posterior of no data."""
     none, nan = np.full(size, np.nan), float("nan")
     shown = np.full((_SHOWN, size), np.nan)
-    return XrayPosterior(none, none, none, none, none, nan, nan, float("inf"), 0.0, 0, shown)
+    return XrayPosterior(none, none, none, none, none, nan, nan, float("inf"), 0.0, 0, False, shown)

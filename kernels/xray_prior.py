@@ -11,9 +11,17 @@ Every such prior is the image of independent standard normal numbers x: with Phi
 
 for an even one, Gaussian quantiles of Phi(x) for the column, and for two temperatures
 ln kT = low + width sqrt(Phi(x1)), ln kT2 = low + (ln kT - low) Phi(x5). In x there are no bounds: a
-posterior that piles up at one falls off smoothly, and the prior is a Gaussian of unit width.
+posterior that piles up at one falls off smoothly, and the prior is a Gaussian of unit width. Where
+the counts B(coordinates) that a norm of one expects are known beforehand (`xray_brightness`), x
+stands for the counts and not for the norm, which they tell along a ridge:
+
+    ln norm + ln B = least + width' Phi(x),
+
+over all that norms in their range may give. Its density is then that of the prior, times a
+constant, where the norm is in its range, and zero beyond.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +59,10 @@ class Prior:
     ----------
     model : SourceModel
     column : ColumnPrior or None
+    log_counts : callable or None
+        ln of the counts that a norm of one expects, of coordinates.
+    counts_range : (low, high)
+        Of `log_counts`.
 
     Raises
     ------
@@ -58,7 +70,14 @@ class Prior:
         If two temperatures have different ranges.
     """
 
-    def __init__(self, model: SourceModel, column: ColumnPrior | None = None) -> None:
+    def __init__(
+        self,
+        model: SourceModel,
+        column: ColumnPrior | None = None,
+        *,
+        log_counts: Callable[[Array], Array] | None = None,
+        counts_range: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
         self.model, self.column = model, column
         self.low, self.high = ranges(model)
         self.size = self.low.size
@@ -70,6 +89,11 @@ class Prior:
             ends = np.stack([self.low, self.high])[:, list(self.temperatures)]
             if np.any(ends[:, 0] != ends[:, 1]):
                 raise ValueError(f"kT and kT2 range from {ends[0]} to {ends[1]}: not the same")
+        self._log_counts = log_counts
+        if log_counts is not None:
+            self._norm = model.names.index("norm")
+            self._least = self.low[self._norm] + counts_range[0]
+            self._width = self.high[self._norm] + counts_range[1] - self._least
         self._below, self._within = 0.0, 1.0
         if column is not None:
             ends = np.array([self.low[self.nH], self.high[self.nH]])
@@ -121,11 +145,38 @@ class Prior:
 
     def from_normal(self, normal: Array) -> Array:
         """Give the coordinates of normal numbers, shape (point, parameter)."""
-        return self.from_unit(ndtr(normal))
+        unit = ndtr(normal)
+        found = self.from_unit(unit)
+        if self._log_counts is not None:
+            norm, part = self._norm, self._norm_of(unit, found)
+            found[:, norm] = np.clip(part, self.low[norm], self.high[norm])
+        return found
 
     def to_normal(self, coordinates: Array) -> Array:
         """Give the normal numbers of coordinates, shape (point, parameter)."""
-        return ndtri(self.to_unit(coordinates))
+        unit = self.to_unit(coordinates)
+        if self._log_counts is not None:
+            counts = coordinates[:, self._norm] + self._log_counts(coordinates)
+            part = (counts - self._least) / self._width
+            unit[:, self._norm] = np.clip(part, _EDGE, 1.0 - _EDGE)
+        return ndtri(unit)
+
+    def log_normal(self, normal: Array) -> Array:
+        """Give the logarithm of the prior's density in normal numbers, shape (point,)."""
+        found = log_normal(normal)
+        if self._log_counts is None:
+            return found
+        unit = ndtr(normal)
+        low, high = self.low[self._norm], self.high[self._norm]
+        part = self._norm_of(unit, self.from_unit(unit))
+        constant = np.log(self._width / (high - low))
+        return np.where((part >= low) & (part <= high), found + constant, -np.inf)
+
+    def _norm_of(self, unit: Array, coordinates: Array) -> Array:
+        """Give ln of the norm that expects the counts that x stands for, shape (point,)."""
+        assert self._log_counts is not None
+        counts = self._least + self._width * unit[:, self._norm]
+        return counts - self._log_counts(coordinates)
 
     def slope(self, normal: Array) -> Array:
         """Give d coordinate / d normal, shape (point, coordinate, normal)."""

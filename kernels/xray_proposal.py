@@ -18,6 +18,8 @@ from scipy.special import gammaln, logsumexp
 from .xray_prior import Prior, log_normal
 
 Array = NDArray[np.float64]
+Part = tuple[float, Array, Array]
+"""Weight, mean and covariance of a component."""
 
 _FREEDOM = 8.0  # degrees of freedom of the t distributions
 _ITERATIONS = 20  # of expectation maximisation
@@ -85,7 +87,7 @@ class Mixture:
     broad: float
 
     @classmethod
-    def joined(cls, parts: Sequence[tuple[float, Array, Array]], broad: float) -> "Mixture":
+    def joined(cls, parts: Sequence[Part], broad: float) -> "Mixture":
         """Put components (weight, mean, covariance) together; weights need no norm."""
         weights = np.array([one[0] for one in parts])
         weights *= (1.0 - broad) / weights.sum()
@@ -95,12 +97,7 @@ class Mixture:
 
     def log_density(self, normal: Array) -> Array:
         """Give the logarithm of the density, shape (point,)."""
-        size = normal.shape[1]
-        factor = np.linalg.cholesky(self.covariance)
-        square, log_volume = _distances(self.mean, factor, normal)
-        constant = gammaln(0.5 * (_FREEDOM + size)) - gammaln(0.5 * _FREEDOM)
-        constant -= 0.5 * size * np.log(_FREEDOM * np.pi)
-        each = constant - log_volume - 0.5 * (_FREEDOM + size) * np.log1p(square / _FREEDOM)
+        each = _log_students(self.mean, self.covariance, normal)
         found = np.asarray(logsumexp(each + np.log(self.weights), axis=1))
         return np.logaddexp(found, np.log(self.broad) + log_normal(normal))
 
@@ -118,7 +115,7 @@ class Mixture:
         return mean[chosen] + stretch[:, None] * np.matmul(factor[chosen], normal)[..., 0]
 
 
-def to_normal(proposal: Proposal, prior: Prior) -> list[tuple[float, Array, Array]]:
+def to_normal(proposal: Proposal, prior: Prior) -> list[Part]:
     """Give the components of a proposal in normal numbers, bent straight at their means."""
     mean = np.clip(prior.to_normal(proposal.mean), -_INSIDE, _INSIDE)
     turn = np.linalg.inv(prior.slope(mean))
@@ -135,7 +132,7 @@ def shrunk(covariance: Array) -> Array:
 
 def refit(
     normal: Array, log_weight: Array, *, components: int, generator: np.random.Generator
-) -> list[tuple[float, Array, Array]]:
+) -> list[Part]:
     """Fit Gaussians to weighted draws.
 
     Parameters
@@ -167,8 +164,9 @@ def refit(
         total = belongs.sum(axis=0) + 1e-12
         shares = total / total.sum()
         mean = (belongs.T @ points) / total[:, None]
-        away = points[:, None, :] - mean
-        spread = np.einsum("nk,nki,nkj->kij", belongs, away, away) / total[:, None, None]
+        away = points - mean[:, None]
+        spread = np.matmul((belongs.T[:, :, None] * away).transpose(0, 2, 1), away)
+        spread /= total[:, None, None]
         # A component of few draws leans on the covariance of all.
         lean = 0.02 / (0.02 + shares)
         covariance = (1 - lean[:, None, None]) * spread + lean[:, None, None] * overall
@@ -176,6 +174,36 @@ def refit(
         (float(share), one, shrunk(cov))
         for share, one, cov in zip(shares, mean, covariance, strict=True)
     ]
+
+
+def reweighed(parts: Sequence[Part], normal: Array, log_weight: Array) -> list[Part]:
+    """Fit the weights of components to weighted draws, and nothing else of them.
+
+    Parameters
+    ----------
+    parts : sequence of (weight, mean, covariance)
+    normal : ndarray, shape (draw, parameter)
+    log_weight : ndarray, shape (draw,)
+        Normalised or not; -inf for none.
+
+    Returns
+    -------
+    list of (weight, mean, covariance)
+        None lighter than a hundredth of an even share.
+    """
+    weight = _flattened(log_weight)
+    used = weight > 1e-6 * weight.max()
+    weight = weight[used] / weight[used].sum()
+    mean, covariance = (np.array([one[place] for one in parts]) for place in (1, 2))
+    each = _log_students(mean, covariance, normal[used])
+    each = np.exp(each - each.max(axis=1, keepdims=True))
+    shares = np.array([one[0] for one in parts])
+    shares /= shares.sum()
+    for _ in range(_ITERATIONS):
+        belongs = each * shares
+        shares = weight @ (belongs / belongs.sum(axis=1, keepdims=True))
+        shares = np.maximum(shares, 0.01 / len(parts))
+    return [(float(share), *one[1:]) for share, one in zip(shares, parts, strict=True)]
 
 
 def _flattened(log_weight: Array) -> Array:
@@ -188,6 +216,15 @@ def _flattened(log_weight: Array) -> Array:
             break
         power *= 0.8
     return np.exp(power * shifted)
+
+
+def _log_students(mean: Array, covariance: Array, points: Array) -> Array:
+    """Give the logarithm of each t distribution, shape (point, component)."""
+    size = points.shape[1]
+    square, log_volume = _distances(mean, np.linalg.cholesky(covariance), points)
+    constant = gammaln(0.5 * (_FREEDOM + size)) - gammaln(0.5 * _FREEDOM)
+    constant -= 0.5 * size * np.log(_FREEDOM * np.pi)
+    return constant - log_volume - 0.5 * (_FREEDOM + size) * np.log1p(square / _FREEDOM)
 
 
 def _gaussians(weights: Array, mean: Array, covariance: Array, points: Array) -> Array:
@@ -206,6 +243,7 @@ def _log_gaussians(mean: Array, covariance: Array, points: Array) -> Array:
 def _distances(mean: Array, factor: NDArray, points: Array) -> tuple[Array, Array]:
     """Give squared distances in scales, shape (point, component), and ln of each volume."""
     inverse = np.linalg.inv(factor)
-    away = points[:, None, :] - mean
-    square = np.square(np.einsum("kij,nkj->nki", inverse, away)).sum(axis=2)
-    return np.asarray(square), np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
+    square = np.empty((len(points), len(mean)))
+    for place, (centre, turn) in enumerate(zip(mean, inverse, strict=True)):
+        square[:, place] = np.square((points - centre) @ turn.T).sum(axis=1)
+    return square, np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)

@@ -86,7 +86,7 @@ class Ends:
     converged: NDArray[np.bool_]
 
 
-def climb(folding: Folding, starts: Array, space: Space) -> Ends:
+def climb(folding: Folding, starts: Array, space: Space, *, enough: float = _ENOUGH) -> Ends:
     """Improve every start until it does not get better.
 
     Parameters
@@ -94,6 +94,8 @@ def climb(folding: Folding, starts: Array, space: Space) -> Ends:
     folding : Folding
     starts : ndarray, shape (start, parameter)
     space : Space
+    enough : float
+        Of f, by which a start that is done may yet fall.
 
     Returns
     -------
@@ -103,37 +105,37 @@ def climb(folding: Folding, starts: Array, space: Space) -> Ends:
     points = np.clip(starts, low, high)
     number, size = points.shape
     damping = np.full(number, _FIRST_DAMPING)
-    objective = _objective(folding, points, space)
+    height = objective(folding, points, space)
     information, gradient = np.zeros((number, size, size)), np.zeros((number, size))
     held = np.zeros((number, size), dtype=bool)
     done, stale = np.zeros(number, dtype=bool), np.ones(number, dtype=bool)
     for _ in range(_MOST):
         fresh = np.flatnonzero(stale & ~done)
         if fresh.size:
-            information[fresh], gradient[fresh] = _curvature(folding, points[fresh], space)
+            information[fresh], gradient[fresh] = curvature(folding, points[fresh], space)
         active = np.flatnonzero(~done)
         held[active] = _held(points[active], gradient[active], space)
         step, promised = _step(information[active], gradient[active], held[active], damping[active])
-        settled = promised < _ENOUGH
+        settled = promised < enough
         done[active[settled]] = True
         active, step = active[~settled], step[~settled]
         if not active.size:
             break
         tried = points[active] + step
         tried = np.clip(tried, *space.bounds(tried))
-        found = _objective(folding, tried, space)
-        better = found < objective[active]
-        gained = objective[active] - found
-        points[active[better]], objective[active[better]] = tried[better], found[better]
+        found = objective(folding, tried, space)
+        better = found < height[active]
+        gained = height[active] - found
+        points[active[better]], height[active[better]] = tried[better], found[better]
         stale[:] = False
         stale[active[better]] = True
-        done[active[better & (gained < _ENOUGH) & (damping[active] < 1.0)]] = True
+        done[active[better & (gained < enough) & (damping[active] < 1.0)]] = True
         damping[active] = np.where(
             better, np.maximum(0.1 * damping[active], _LEAST_DAMPING), 10.0 * damping[active]
         )
         # No step worth taking lowers f any more: a corner of the table's interpolation.
         done[active] |= damping[active] > _GIVEN_UP
-    return Ends(points, objective, information, held, done)
+    return Ends(points, height, information, held, done)
 
 
 def jacobian(folding: Folding, coordinates: Array) -> Array:
@@ -159,14 +161,14 @@ def _physical(model: SourceModel) -> tuple[Array, Array]:
     return np.array(low), np.full(len(low), np.inf)
 
 
-def _objective(folding: Folding, points: Array, space: Space) -> Array:
-    """Give f, shape (point,)."""
+def objective(folding: Folding, points: Array, space: Space) -> Array:
+    """Give f of points, shape (point,)."""
     penalty = 0.5 * (space.precision * np.square(points - space.mean)).sum(axis=1)
     return penalty - folding.log_likelihood(space.coordinates(points))
 
 
-def _curvature(folding: Folding, points: Array, space: Space) -> tuple[Array, Array]:
-    """Give F + diag(p) and g."""
+def curvature(folding: Folding, points: Array, space: Space) -> tuple[Array, Array]:
+    """Give F + diag(p) and g of points, shapes (point, parameter, parameter) and one less."""
     coordinates = space.coordinates(points)
     slope = np.einsum("nuc,nux->nxc", jacobian(folding, coordinates), space.slope(points))
     information, rise = folding.curvature(folding.source(coordinates), slope)
