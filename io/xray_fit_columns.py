@@ -78,6 +78,8 @@ class FitLayout:
         Another model whose evidence is compared; "" for none.
     stacked : int
         Energies of the stacked spectra; 0 where observations are not stacked.
+    tied : bool
+        Whether members of a group were fitted with one norm.
     """
 
     parameters: tuple[Quantity, ...]
@@ -85,6 +87,7 @@ class FitLayout:
     bayes: bool = False
     against: str = ""
     stacked: int = 0
+    tied: bool = True
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
@@ -119,7 +122,9 @@ def fit_columns(layout: FitLayout) -> list[Column]:
             _number(f"mdn_{one.name}_sigma", one.unit, "its standard deviation", "stat.stdev"),
         ]
     columns += _posterior_columns(layout) if layout.bayes else []
-    return columns + (_stack_columns(layout.stacked) if layout.stacked else [])
+    if not layout.stacked:
+        return columns
+    return [*columns, *_norm_columns(layout), *_stack_columns(layout.stacked)]
 
 
 def fit_schema(
@@ -222,6 +227,28 @@ def _posterior_columns(layout: FitLayout) -> list[Column]:
     if layout.against:
         text = f"log_evidence less that of {layout.against}: positive for the model of the row"
         columns.append(_number("log_bayes_factor", "", text, "stat.likelihood"))
+    return columns
+
+
+def _norm_columns(layout: FitLayout) -> list[Column]:
+    """Declare the members' norms over that of the first."""
+    each, ucd = pa.list_(pa.float64()), "stat.fit.param;arith.ratio"
+    columns = [
+        Column("factors", each, "", "norm of each member over that of the first, all free", ucd),
+        Column("factors_err", each, "", "their standard errors; 0 of the first", "stat.error"),
+        _number("norms_fall", "", "fall of cstat if each member has its own norm", "stat.fit.chi2"),
+        _number(
+            "norms_probability",
+            "",
+            "of such a fall, or a larger one, if members have one norm; NaN of one member",
+            "stat.probability",
+        ),
+    ]
+    if layout.bayes and not layout.tied:
+        columns += [
+            Column("post_factors", each, "", "means of the posterior: factors", "stat.mean"),
+            Column("post_factors_sigma", each, "", "standard deviations", "stat.stdev"),
+        ]
     return columns
 
 

@@ -48,7 +48,9 @@ class Brightness:
             cool, second = self._second
             points[..., cool], points[..., second] = points[..., self._kT], _NONE
         points[1, ..., self._Z] = 1.0
-        found = folding.source(points.reshape(-1, len(names))).sum(axis=1)
+        # Where members have norms of their own, that of the model is the first one's.
+        place = folding.places[0] if folding.model.factors else slice(None)
+        found = folding.source(points.reshape(-1, len(names)))[:, place].sum(axis=1)
         bare, with_metals = found.reshape(points.shape[:-1])
         metals = np.maximum(with_metals - bare, _LEAST * bare)
         self._bare, self._metals = (

@@ -205,7 +205,7 @@ def grid_starts(task: Task, folding: Folding) -> Array:
     prior = task.prior()
     axes = []
     for one in task.model.parameters:
-        nodes = _NODES[one.name]
+        nodes = _NODES.get(one.name, (1.0,))  # one: a factor, which follows from the counts
         if one.name == "nH" and task.column is not None:
             nodes = (task.column.nH,)
         axes.append(np.asarray(nodes, np.float64))
@@ -259,17 +259,26 @@ def _within(prior: Prior, starts: Array) -> Array:
 
 
 def scaled(folding: Folding, prior: Prior, points: Array) -> Array:
-    """Give points whose norms expect as many counts of the source as there are."""
-    points = points.copy()
-    background = float(folding.known.sum())
+    """Give points whose norms expect as many counts of the source as there are.
+
+    Where members have factors, those of each; else those of all.
+    """
+    points, own = points.copy(), folding.model.own
+    points[:, own:] = 0.0
+    source, background = folding.source(points), folding.known.copy()
     if folding.beside is not None:
         beside = folding.beside
-        background += float(beside.spread(beside.counts / beside.width).sum())
-    total = float(folding.counts.sum())
-    wanted = max(total - background, 0.1 * total)
-    expects = np.maximum(folding.source(points).sum(axis=1), 1e-300)
+        background[folding.measured] += beside.spread(beside.counts / beside.width)
+    free = folding.model.factors > 0
+    ratio = np.empty((len(points), 0))
+    for place in folding.places if free else [slice(None)]:
+        total = float(folding.counts[place].sum())
+        wanted = max(total - float(background[place].sum()), 0.1 * total, 0.1)
+        expects = np.maximum(source[:, place].sum(axis=1), 1e-300)
+        ratio = np.column_stack([ratio, np.log(wanted / expects)])
     norms = [i for i, name in enumerate(prior.model.names) if name in ("norm", "index_norm")]
-    points[:, norms] += np.log(wanted / expects)[:, None]
+    points[:, norms] += ratio[:, :1]
+    points[:, own:] = ratio[:, 1:] - ratio[:, :1]
     return np.clip(points, prior.low, prior.high)
 
 

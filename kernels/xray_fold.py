@@ -16,6 +16,7 @@ rate r of a block: what is left of the information of both spectra when r is fre
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,11 +92,18 @@ class Folding:
     table : PlasmaTable
     redshift : float
         Of the plasma.
+
+    Raises
+    ------
+    ValueError
+        If the model has factors, but not one for each member after the first.
     """
 
     def __init__(
         self, members: Sequence[Member], model: SourceModel, table: PlasmaTable, redshift: float
     ) -> None:
+        if model.factors not in (0, len(members) - 1):
+            raise ValueError(f"{model.factors} factors for {len(members)} members")
         self.model = model
         low = min(float(one.energy_edges[0]) for one in members)
         high = max(float(one.energy_edges[-1]) for one in members)
@@ -107,6 +115,8 @@ class Folding:
         )
         measured = [one.background is not None for one in members]
         sizes = [one.counts.size for one in members]
+        ends = np.cumsum([0, *sizes]).tolist()
+        self.places = [slice(*pair) for pair in pairwise(ends)]
         self.measured = np.flatnonzero(np.repeat(measured, sizes))
         parts = [
             Beside.of(one.background, one.scale)
@@ -138,11 +148,11 @@ class Folding:
         for start in range(0, len(values), BLOCK):
             rows = slice(start, start + BLOCK)
             photons = np.ascontiguousarray(self.model.photons(self.table, values[rows]).T)
-            at = 0
-            for rebin, response in self._paths:
-                part = np.asarray(response @ (rebin @ photons))
-                found[rows, at : at + len(part)] = part.T
-                at += len(part)
+            for (rebin, response), place in zip(self._paths, self.places, strict=True):
+                found[rows, place] = np.asarray(response @ (rebin @ photons)).T
+        factors = values[:, self.model.own :].T
+        for factor, place in zip(factors, self.places[1:], strict=False):
+            found[:, place] *= factor[:, None]
         return np.maximum(found, _LEAST)
 
     def statistic(self, source: Array) -> Array:

@@ -17,7 +17,7 @@ the ranges stated here; of two temperatures `kT` is the higher one.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -65,6 +65,8 @@ INDEX_NORM = Parameter(
     "index_norm", "photon/(cm2 s keV)", 1e-8, 1e2, True, "of the power law, at 1 keV as in XSPEC"
 )
 
+FACTOR = Parameter("factor", "", 0.01, 100.0, True, "norm of a member over that of the first")
+
 Emission = Callable[[PlasmaTable, Array, float], Array]
 
 
@@ -79,16 +81,32 @@ class SourceModel:
     parameters : tuple of Parameter
     emission : callable
         Photons before absorption of (table, values, redshift), shape (..., bin).
+    factors : int
+        Of members, the last of the parameters, which the emission does not know.
     """
 
     name: str
     parameters: tuple[Parameter, ...]
     emission: Emission
+    factors: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
         """Give the parameters' names in their order."""
         return tuple(one.name for one in self.parameters)
+
+    @property
+    def own(self) -> int:
+        """Count the parameters of the source itself."""
+        return len(self.parameters) - self.factors
+
+    def with_factors(self, members: int) -> "SourceModel":
+        """Give the model with a norm of its own for each of several members."""
+        more = tuple(
+            replace(FACTOR, name=f"{FACTOR.name}_{number}") for number in range(2, members + 1)
+        )
+        own = self.parameters[: self.own]
+        return replace(self, parameters=(*own, *more), factors=len(more))
 
     @property
     def ordered(self) -> bool:
@@ -102,6 +120,7 @@ class SourceModel:
         ----------
         table : PlasmaTable
         values : array_like, shape (..., parameter)
+            Factors may follow, or not.
         redshift : float
             Of the plasma; a power law is that observed.
 
@@ -110,7 +129,7 @@ class SourceModel:
         ndarray, shape (..., bin)
             On `table.edges` [photons/cm2/s].
         """
-        values = np.asarray(values, np.float64)
+        values = np.asarray(values, np.float64)[..., : self.own]
         column = values[..., self.names.index("nH")]
         return self.emission(table, values, redshift) * transmission(table, column)
 

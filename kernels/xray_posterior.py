@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from . import nested_sampling
+from .psis import TRUSTED
 from .xray_brightness import Brightness
 from .xray_fit import Task, XrayFit
 from .xray_fold import Folding
@@ -65,8 +66,8 @@ class XrayPosterior:
         Draws that count.
     evaluations : int
         Of the likelihood, those of the climb included.
-    trusted : bool
-        Whether k-hat is below 0.7 and the last round finds the evidence of all.
+    settled : bool
+        Whether the last round finds the evidence of all.
     draws : ndarray, shape (draw, parameter)
         Equally weighted.
     """
@@ -81,8 +82,13 @@ class XrayPosterior:
     k_hat: float
     effective: float
     evaluations: int
-    trusted: bool
+    settled: bool
     draws: Array
+
+    @property
+    def trusted(self) -> bool:
+        """Whether importance sampling has come to its end: weights are sound and rounds agree."""
+        return self.k_hat < TRUSTED and self.settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +118,8 @@ class _Target:
         return np.where(np.isfinite(broad), own - broad, -np.inf)
 
     def log_density(self, normal: Array) -> Array:
-        coordinates = self.prior.from_normal(normal)
-        found = self.folding.log_likelihood(coordinates) + self.prior.log_normal(normal)
+        coordinates, density = self.prior.at(normal)
+        found = self.folding.log_likelihood(coordinates) + density
         return found + self.beyond_broad(coordinates)
 
 
@@ -166,7 +172,7 @@ def sample(
         to_values(task.model, target.prior.from_normal(rounds.normal)),
         np.exp(smoothed),
         evidence=evidence(rounds.log_weight),
-        quality=(quality.k_hat, quality.effective, target.folding.evaluations, quality.trusted),
+        quality=(quality.k_hat, quality.effective, target.folding.evaluations, quality.settled),
         generator=generator,
     )
 

@@ -145,12 +145,31 @@ class Prior:
 
     def from_normal(self, normal: Array) -> Array:
         """Give the coordinates of normal numbers, shape (point, parameter)."""
-        unit = ndtr(normal)
+        return self.at(normal)[0]
+
+    def at(self, normal: Array) -> tuple[Array, Array]:
+        """Give coordinates, and the logarithm of the density in normal numbers.
+
+        Parameters
+        ----------
+        normal : ndarray, shape (point, parameter)
+
+        Returns
+        -------
+        ndarray, shape (point, parameter)
+        ndarray, shape (point,)
+            -inf where the norm would be out of its range; there the coordinate is its end.
+        """
+        unit, density = ndtr(normal), log_normal(normal)
         found = self.from_unit(unit)
-        if self._log_counts is not None:
-            norm, part = self._norm, self._norm_of(unit, found)
-            found[:, norm] = np.clip(part, self.low[norm], self.high[norm])
-        return found
+        if self._log_counts is None:
+            return found, density
+        low, high = self.low[self._norm], self.high[self._norm]
+        # Of the counts that x stands for, less those that a norm of one expects.
+        norm = self._least + self._width * unit[:, self._norm] - self._log_counts(found)
+        found[:, self._norm] = np.clip(norm, low, high)
+        density += np.log(self._width / (high - low))
+        return found, np.where((norm >= low) & (norm <= high), density, -np.inf)
 
     def to_normal(self, coordinates: Array) -> Array:
         """Give the normal numbers of coordinates, shape (point, parameter)."""
@@ -160,23 +179,6 @@ class Prior:
             part = (counts - self._least) / self._width
             unit[:, self._norm] = np.clip(part, _EDGE, 1.0 - _EDGE)
         return ndtri(unit)
-
-    def log_normal(self, normal: Array) -> Array:
-        """Give the logarithm of the prior's density in normal numbers, shape (point,)."""
-        found = log_normal(normal)
-        if self._log_counts is None:
-            return found
-        unit = ndtr(normal)
-        low, high = self.low[self._norm], self.high[self._norm]
-        part = self._norm_of(unit, self.from_unit(unit))
-        constant = np.log(self._width / (high - low))
-        return np.where((part >= low) & (part <= high), found + constant, -np.inf)
-
-    def _norm_of(self, unit: Array, coordinates: Array) -> Array:
-        """Give ln of the norm that expects the counts that x stands for, shape (point,)."""
-        assert self._log_counts is not None
-        counts = self._least + self._width * unit[:, self._norm]
-        return counts - self._log_counts(coordinates)
 
     def slope(self, normal: Array) -> Array:
         """Give d coordinate / d normal, shape (point, coordinate, normal)."""

@@ -59,6 +59,15 @@ class Proposal:
         """Multiply every component's standard deviations by `factor`."""
         return Proposal(self.weights, self.mean, self.covariance * factor**2)
 
+    def extended(self, mean: Array, covariance: Array) -> "Proposal":
+        """Add the last coordinates of a Gaussian, independent of those that are here."""
+        here, size = self.mean.shape[1], mean.size
+        added = np.zeros((self.weights.size, size, size))
+        added[:, :here, :here] = self.covariance
+        added[:, here:, here:] = covariance[here:, here:]
+        rest = np.broadcast_to(mean[here:], (self.weights.size, size - here))
+        return Proposal(self.weights, np.column_stack([self.mean, rest]), added)
+
     def log_inside(self, prior: Prior, *, count: int = 20_000) -> float:
         """Give the logarithm of the part of it within the prior's ranges, by fixed draws."""
         drawn = self.draw(count, np.random.default_rng(0))

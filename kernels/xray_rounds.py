@@ -49,9 +49,14 @@ class Quality:
     apart: float
 
     @property
+    def settled(self) -> bool:
+        """Whether the last round finds the evidence of all."""
+        return self.apart < _AGREE
+
+    @property
     def trusted(self) -> bool:
         """Whether sums hold."""
-        return self.k_hat < TRUSTED and self.apart < _AGREE
+        return self.k_hat < TRUSTED and self.settled
 
 
 class Rounds:

@@ -121,6 +121,8 @@ class XrayConfig:
         Key of `kernels.xray_model.MODELS`.
     stack_by : str
         "obs", "group" (by target), or the absolute path of a table.
+    norms : {"tied", "free"}
+        Whether members of a group have one norm, or each its own.
     redshift : float or None
         Of sources the table does not name; None: 0.
     nh : float or None
@@ -146,6 +148,7 @@ class XrayConfig:
     no_fit: bool = False
     model: str = "apec1"
     stack_by: str = "obs"
+    norms: str = "tied"
     redshift: float | None = None
     nh: float | None = None
     plasma: str = "shipped"

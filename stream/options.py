@@ -263,6 +263,14 @@ OPTIONS: tuple[Option, ...] = (
         "what is fitted together: each observation alone (default), those of one OBJECT, or as a "
         "table of obs, group and, if known, redshift and nh says",
     ),
+    Option(
+        "xray",
+        "norms",
+        values.word("tied", "free"),
+        "HOW",
+        "of what is fitted together: tied, one norm (default), or free, a factor for each member "
+        "after the first, as the constant of XSPEC",
+    ),
     Option("xray", "redshift", values.redshift, "Z", "of all sources (default 0)"),
     Option(
         "xray",

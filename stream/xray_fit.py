@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from ..io.group_source import Group, GroupBatch, GroupMember
 from ..io.xray_fit_columns import FitLayout, Quantity, fit_schema
 from ..kernels.plasma import PlasmaTable
-from ..kernels.psis import TRUSTED
 from ..kernels.response import ENERGY_EDGES
 from ..kernels.xray_fit import ColumnPrior, Task, XrayFit, default_starts, fit
 from ..kernels.xray_model import SourceModel
@@ -26,6 +25,7 @@ from .xray_fit_rows import arrays, fitted_row, refused_row
 from .xray_fitted import Fitted
 from .xray_group import Gathered, gather
 from .xray_methods import Estimate, Method
+from .xray_norms import Norms
 
 Array = NDArray[np.float64]
 
@@ -46,6 +46,8 @@ class Choices:
         Of the network's density as a prior; None for the broad one.
     stacked : bool
         Whether groups have a stacked spectrum.
+    tied : bool
+        Whether members of a group have one norm.
     seed : int
     """
 
@@ -55,6 +57,7 @@ class Choices:
     refine: bool = False
     prior_width: float | None = None
     stacked: bool = False
+    tied: bool = True
     seed: int = 0
 
 
@@ -91,6 +94,7 @@ class XrayFitRecipe:
             bayes=choices.bayes,
             against=choices.against.name if choices.against else "",
             stacked=ENERGY_EDGES.size - 1 if choices.stacked else 0,
+            tied=choices.tied,
         )
         self.schema = fit_schema(self.layout, ENERGY_EDGES, {"model": model.name, **told})
 
@@ -112,17 +116,46 @@ class XrayFitRecipe:
 
     def explain(self, gathered: Gathered, place: int) -> Fitted:
         """Fit one group; `place` among all groups seeds its draws."""
-        choices = self.choices
+        choices, several = self.choices, len(gathered.members) > 1
+        free, factors = self._unlike(gathered) if several else (None, None)
+        used = None if choices.tied else factors
         estimate = stacked = None
         if choices.stacked or self.network is not None:
-            estimate = gathered.estimate(self.method)
+            estimate = gathered.estimate(self.method, used)
         if choices.stacked:
-            stacked = gathered.stack()
+            stacked = gathered.stack(used)
         density = self._density(gathered, estimate)
         task = self.task(gathered, choices.model)
-        found = self._fit(task, density)
-        fitted = Fitted(gathered, choices.model, estimate, stacked, density, found)
+        found = self._fit(task, density, free if task.model.factors else None)
+        norms = None if free is None else self._norms(gathered, found, free)
+        fitted = Fitted(
+            gathered,
+            choices.model,
+            estimate,
+            stacked,
+            density,
+            found,
+            norms=norms,
+            tied=not task.model.factors,
+        )
         return self._with_posterior(fitted, task, place) if choices.bayes else fitted
+
+    def _unlike(self, gathered: Gathered) -> tuple[XrayFit, Array]:
+        """Fit with a norm for each member; give the factors too, 1 for the first."""
+        task = self._task(gathered, self.choices.model, tied=False)
+        free = fit(task, default_starts(task))
+        return free, np.append(1.0, free.values[task.model.own :])
+
+    def _norms(self, gathered: Gathered, found: XrayFit, free: XrayFit) -> Norms:
+        """Hold the fit with one norm against that with factors, each climbed on from the other."""
+        own = self.choices.model.own
+        if found.values.size == own:
+            task = self._task(gathered, self.choices.model, tied=False)
+            starts = np.stack([free.values, np.append(found.values, free.values[own:])])
+            return Norms.of(found, fit(task, starts), own)
+        task = self._task(gathered, self.choices.model, tied=True)
+        starts = np.concatenate([found.values[None, :own], default_starts(task)])
+        return Norms.of(fit(task, starts), found, own)
 
     def row_of(self, gathered: Gathered, place: int) -> dict[str, object]:
         """Give the columns of one group."""
@@ -132,7 +165,12 @@ class XrayFitRecipe:
 
     def task(self, gathered: Gathered, model: SourceModel) -> Task:
         """Give what is to be fitted."""
+        return self._task(gathered, model, tied=self.choices.tied)
+
+    def _task(self, gathered: Gathered, model: SourceModel, *, tied: bool) -> Task:
+        """Give it with one norm, or one for each member."""
         group = gathered.group
+        model = model if tied else model.with_factors(len(gathered.members))
         column = None if group.nH is None else ColumnPrior(group.nH)
         return Task(gathered.members, model, self.table, group.redshift, column)
 
@@ -153,11 +191,16 @@ class XrayFitRecipe:
             Known(gathered.counts, gathered.background, group.redshift, column.nH, column.sigma),
         )
 
-    def _fit(self, task: Task, density: Density | None) -> XrayFit:
-        """Fit from the network's means and from those of a grid."""
+    def _fit(self, task: Task, density: Density | None, near: XrayFit | None = None) -> XrayFit:
+        """Fit from the network's means, from those of a grid, and from a fit made before."""
         starts = default_starts(task)
         if density is not None:
-            starts = np.concatenate([density.starts(task.model), starts])
+            means = density.starts(task.model)
+            # Factors follow from the counts, whatever they start from.
+            ones = np.ones((len(means), task.model.factors))
+            starts = np.concatenate([np.column_stack([means, ones]), starts])
+        if near is not None:
+            starts = np.concatenate([near.values[None], starts])
         return fit(task, starts)
 
     def _with_posterior(self, fitted: Fitted, task: Task, place: int) -> Fitted:
@@ -176,10 +219,12 @@ class XrayFitRecipe:
         """Sample one posterior; again, by nested sampling, where that is asked for and needed."""
         choices = self.choices
         proposal = density.of(task.model) if density is not None else None
+        if proposal is not None and task.model.factors:
+            proposal = proposal.extended(found.coordinates, found.covariance)
         wide = choices.prior_width
         prior = proposal.widened(wide) if proposal is not None and wide is not None else None
         seed = int(np.random.SeedSequence([choices.seed, place]).generate_state(1)[0])
         posterior = sample(task, found, proposal=proposal, prior=prior, seed=seed)
-        if not choices.refine or posterior.k_hat < TRUSTED:
+        if not choices.refine or posterior.trusted:
             return posterior, False
         return nested(task, prior=prior, seed=seed), True

@@ -170,6 +170,7 @@ def describe(row: Row, model: SourceModel, *, fitted: bool) -> Numbers:
         numbers += _network(row, model) + _posterior(row, model)
     if len(row["members"]) > 1:
         numbers += [("", ""), ("members", f"{len(row['members'])}, {row['members'][0]} first")]
+        numbers += _norms(row)
         numbers.append(("jackknife", f"{row['stack_ratio']:.2f} of the band"))
     new = "" if fitted else "not in the run's table yet: fitted just now"
     return numbers + status_numbers(row, XRAY_FIT_STATUS_TEXT, new=new)
@@ -190,6 +191,17 @@ def status_numbers(row: Row, texts: Mapping[FitStatus, str], *, new: str) -> Num
     numbers += [(f"{bit.name}: {texts[bit]}", "") for bit in FitStatus if row["status"] & bit]
     said = row["reason"], *row["notes"].split(NOTES_APART), new
     return numbers + [(text, "") for text in said if text]
+
+
+def _norms(row: Row) -> Numbers:
+    """Write the members' norms over that of the first, and whether they may be one."""
+    each = zip(row["members"], row["factors"], row["factors_err"], strict=True)
+    numbers: Numbers = [
+        ("norm", f"{with_error(factor, error)} of the first: {name}")
+        for name, factor, error in list(each)[1:]
+    ]
+    fall = f"cstat falls by {row['norms_fall']:.1f}, probability {row['norms_probability']:.2g}"
+    return [*numbers, ("norms free", fall)]
 
 
 def _network(row: Row, model: SourceModel) -> Numbers:
@@ -227,7 +239,7 @@ def _text(found: Sources, group: Group, row: Row, *, fitted: bool) -> str:
 def _draw(png: Path, recipe: XrayFitRecipe, found: Fitted, row: Row, *, fitted: bool) -> None:
     """Draw counts, spectrum, model and posterior."""
     gathered, model = found.gathered, found.model
-    estimate = found.estimate or gathered.estimate(recipe.method)
+    estimate = found.estimate or gathered.estimate(recipe.method, found.factors)
     photons = model.photons(recipe.table, found.fit.values, gathered.group.redshift)
     corner = None
     if found.posterior is not None:
@@ -235,13 +247,15 @@ def _draw(png: Path, recipe: XrayFitRecipe, found: Fitted, row: Row, *, fitted: 
             f"{one.name} [{unit_text(one.unit)}]" if one.unit else one.name
             for one in model.parameters
         )
-        corner = Corner(found.posterior.draws, found.fit.values, labels)
+        corner = Corner(
+            found.posterior.draws[:, : model.own], found.fit.values[: model.own], labels
+        )
     target = gathered.target
     name = gathered.group.name
     draw_observation(
         png,
         Subject(
-            gathered.problem(),
+            gathered.problem(found.factors),
             sum(one.exposure for one in gathered.observations),
             estimate.flux,
             estimate.sigma,

@@ -39,7 +39,8 @@ def fitted_row(found: Fitted, layout: FitLayout) -> Row:
     }
     for one in layout.quantities:
         row |= {one.name: np.nan, f"{one.name}_err": np.nan}
-    for name, value, error in zip(found.model.names, fit.values, fit.errors, strict=True):
+    # Factors of members follow the parameters of the source.
+    for name, value, error in zip(found.model.names, fit.values, fit.errors, strict=False):
         row |= {name: float(value), f"{name}_err": float(error)}
     if layout.network:
         row |= _network(found)
@@ -48,7 +49,7 @@ def fitted_row(found: Fitted, layout: FitLayout) -> Row:
         row |= _posterior(found.posterior, found.model, refined=found.refined)
     if layout.against:
         row["log_bayes_factor"] = found.log_bayes_factor
-    return row | (_stacked(found) if layout.stacked else {})
+    return row | (_stacked(found) | _norms(found) if layout.stacked else {})
 
 
 def refused_row(gathered: Gathered, schema: pa.Schema, model: SourceModel) -> Row:
@@ -57,6 +58,8 @@ def refused_row(gathered: Gathered, schema: pa.Schema, model: SourceModel) -> Ro
     for field in schema:
         if pa.types.is_fixed_size_list(field.type):
             row[field.name] = np.full(field.type.list_size, np.nan)
+        elif pa.types.is_list(field.type):
+            row[field.name] = []
         elif pa.types.is_floating(field.type):
             row[field.name] = np.nan
         else:
@@ -114,6 +117,21 @@ def _posterior(found: XrayPosterior, model: SourceModel, *, refined: bool) -> Ro
         "log_evidence_err": found.log_evidence_error,
         "k_hat": found.k_hat,
         "post_method": "nested" if refined else "importance",
+    }
+
+
+def _norms(found: Fitted) -> Row:
+    """Give the members' norms over that of the first; of one member 1."""
+    norms, posterior, own = found.norms, found.posterior, found.model.own
+    one, none = np.ones(1), np.zeros(1)
+    free = posterior is not None and not found.tied
+    return {
+        "factors": one if norms is None else norms.factors,
+        "factors_err": none if norms is None else norms.errors,
+        "norms_fall": np.nan if norms is None else norms.fall,
+        "norms_probability": np.nan if norms is None else norms.probability,
+        "post_factors": np.append(1.0, posterior.mean[own:]) if posterior and free else one,
+        "post_factors_sigma": np.append(0.0, posterior.sigma[own:]) if posterior and free else none,
     }
 
 

@@ -19,6 +19,7 @@ from .xray_density import PLASMAS, open_network
 from .xray_fit import Choices, XrayFitRecipe
 from .xray_groups import are_stacked, groups_of, stack_file
 from .xray_methods import Method
+from .xray_norms import FREE, TIED
 
 TABLE = "fit"
 """Folder of the second table of an X-ray run."""
@@ -107,6 +108,11 @@ def open_recipe(
             f"--prior mdn: the network knows {' and '.join(PLASMAS)} from --method rim, not "
             f"{model.name} from {method.name}; give --prior flat"
         )
+    if wanted and chosen.norms == FREE:
+        raise InputError(
+            "--prior mdn: the network knows nothing of members' norms; give --norms tied or "
+            "--prior flat"
+        )
     (device,) = find_devices(config.engine.device)[:1]
     network = open_network(device, required=wanted) if model.name in PLASMAS else None
     plasma, about = open_plasma(chosen.plasma)
@@ -115,6 +121,8 @@ def open_recipe(
         "plasma": about,
         "stack_by": chosen.stack_by if stack_file(chosen) is None else "a table",
     }
+    if stacked:
+        told["norms"] = chosen.norms
     if chosen.bayes:
         told["prior"] = _prior_words(chosen)
     if network is not None and method.name == "rim":
@@ -126,6 +134,7 @@ def open_recipe(
         refine=chosen.refine,
         prior_width=chosen.prior_width if wanted else None,
         stacked=stacked,
+        tied=chosen.norms == TIED,
         seed=config.engine.seed,
     )
     return XrayFitRecipe(choices, plasma, method, network, told)

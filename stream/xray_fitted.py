@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..io.results import FitStatus
-from ..kernels.psis import TRUSTED
 from ..kernels.stack import Stack
 from ..kernels.xray_fit import Outcome, XrayFit
 from ..kernels.xray_model import SourceModel
@@ -13,6 +13,9 @@ from ..kernels.xray_posterior import XrayPosterior
 from .xray_density import Density
 from .xray_group import Gathered
 from .xray_methods import Estimate
+from .xray_norms import FREE, TIED, Norms
+
+Array = NDArray[np.float64]
 
 POOR = 5.0
 """Standard deviations of the statistic above its mean from which a fit is called poor."""
@@ -39,6 +42,11 @@ class Fitted:
     refined : bool
         Whether the posterior is that of nested sampling.
     log_bayes_factor : float
+    norms : Norms or None
+        Of several members.
+    tied : bool
+        Whether the fit gives them one norm; else factors follow the model's parameters in `fit`
+        and `posterior`.
     """
 
     gathered: Gathered
@@ -50,6 +58,13 @@ class Fitted:
     posterior: XrayPosterior | None = None
     refined: bool = False
     log_bayes_factor: float = float("nan")
+    norms: Norms | None = None
+    tied: bool = True
+
+    @property
+    def factors(self) -> Array | None:
+        """What stack and joint spectrum are made with; None where members have one norm."""
+        return None if self.tied or self.norms is None else self.norms.factors
 
     @property
     def z(self) -> float:
@@ -65,6 +80,11 @@ class Fitted:
     def notes(self) -> tuple[str, ...]:
         """What had to be left out or assumed, and what is odd."""
         found = self.gathered.notes
+        if self.norms is not None:
+            names = [one.name for one in self.gathered.observations]
+            found += self.norms.notes(names, TIED if self.tied else FREE)
+        if self.posterior is not None and not self.posterior.settled:
+            found += ("rounds of the sampler disagree in the evidence; give --refine",)
         if self.stack is None or self.estimate is None or len(self.gathered.members) < 2:
             return found
         away = np.abs(self.stack.log_flux - self.estimate.log_flux)
@@ -85,7 +105,7 @@ class Fitted:
     def status(self) -> FitStatus:
         """What is to be said of it."""
         posterior, outcome = self.posterior, Outcome(self.fit.outcome)
-        rough = posterior is not None and not self.refined and not posterior.k_hat < TRUSTED
+        rough = posterior is not None and not self.refined and not posterior.trusted
         bits = (
             (FitStatus.NO_SIGNAL, not self.gathered.signal),
             (FitStatus.MDN_OUT_OF_RANGE, self.density is not None and not self.density.in_range),

@@ -4,6 +4,7 @@ A member that cannot be read, or that no photon of the working energies reaches,
 named; a group without members has a reason and no fit.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -93,26 +94,39 @@ class Gathered:
             )
         return tuple(found)
 
-    def stack(self) -> Stack:
-        """Average the members' deconvolved spectra."""
-        known = [one for one in self.rows if np.isfinite(one.log_flux).any()] or self.rows
+    def stack(self, factors: Array | None = None) -> Stack:
+        """Average the members' deconvolved spectra; with factors, each over its own."""
+        logs = np.zeros(len(self.rows)) if factors is None else np.log(factors)
+        pairs = list(zip(self.rows, logs, strict=True))
+        pairs = [one for one in pairs if np.isfinite(one[0].log_flux).any()] or pairs
+        known = [one for one, _ in pairs]
         redshift = self.group.redshift
         moves = [bins_between(one.redshift, redshift) for one in known]
         flux, sigma = (
             np.stack([getattr(one, name) for one in known]) for name in ("log_flux", "sigma")
         )
+        flux -= np.array([log for _, log in pairs])[:, None]
         return stack(flux, sigma, shift=np.array(moves))
 
-    def problem(self) -> Problem:
-        """Give the counts of all members as those of one observation, on the working grid."""
-        return joint_problem([WorkingObservation.of(one).problem for one in self.observations])
+    def problem(self, factors: Array | None = None) -> Problem:
+        """Give the counts of all members as those of one observation, on the working grid.
 
-    def estimate(self, method: Method) -> Estimate:
+        With factors, the response of each is taken as many times; the first one's is 1.
+        """
+        found = [WorkingObservation.of(one).problem for one in self.observations]
+        if factors is not None:
+            found = [
+                dataclasses.replace(one, matrix=(factor * one.matrix).astype(one.matrix.dtype))
+                for one, factor in zip(found, factors, strict=True)
+            ]
+        return joint_problem(found)
+
+    def estimate(self, method: Method, factors: Array | None = None) -> Estimate:
         """Deconvolve all counts at once; of one member, give its row."""
         if len(self.rows) == 1 and self.rows[0].redshift == self.group.redshift:
             row = self.rows[0]
             return Estimate(np.exp(row.log_flux), row.sigma)
-        return method.estimates([self.problem()])[0]
+        return method.estimates([self.problem(factors)])[0]
 
 
 class _Totals(NamedTuple):

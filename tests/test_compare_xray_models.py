@@ -1,13 +1,14 @@
 """Trials of X-ray fits are what they say, and their summaries count right."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from streamfit.kernels.xray_model import MODELS
 from streamfit.tools import compare_xray_models as compare
-from streamfit.tools.xray_fit_trials import CLUSTERS, narrowed, trial
+from streamfit.tools.xray_fit_trials import CLUSTERS, asimov, narrowed, trial
 
 
 def test_a_trial_is_the_same_whatever_else_is_tried():
@@ -68,18 +69,38 @@ def test_coverage_counts_the_truths_inside():
 
 
 def test_evidence_is_counted_at_its_odds():
-    rows = [{"part": 0.5, "log_odds": 5.0}, {"part": 0.1, "log_odds": 0.5}]
+    rows = [{"part": 0.5, "log_odds": 5.0, "power": 1.0}]
+    rows += [{"part": 0.1, "log_odds": 0.5, "power": 0.5}]
     rows += [{"part": 0.0, "log_odds": -1.0}]
     text = compare.evidence_summary(rows)
     assert "2 spectra of two temperatures: odds for two over 1: 100.0%, over 3: 50.0%" in text
     assert (
         "1 spectra of two, 30% of the counts or more of the cooler: odds for two over 1: 10" in text
     )
+    assert "of those of one finds 75.0%" in text
     assert "1 spectra of one temperature: odds for two over 1: 0.0%" in text
+
+
+def test_the_best_test_finds_a_bright_second_plasma_and_not_one_as_hot_as_the_first():
+    bright = trial("apec2", 0, counts=(1e4, 1e4), seed=3, ratio=(3.0, 6.0))
+    assert compare._power(bright) > 0.99
+    values = bright.values.copy()
+    values[4] = values[0]
+    assert compare._power(replace(bright, values=values)) == pytest.approx(0.02, abs=0.005)
+
+
+def test_the_counts_expected_are_the_mean_of_those_drawn():
+    one = trial("apec1", 2, counts=(2e4, 2e4))
+    (member,), (expected,) = one.task.members, asimov(one).members
+    pulls = (member.counts - expected.counts) / np.sqrt(expected.counts)
+    assert abs(pulls.mean()) < 3.0 / np.sqrt(pulls.size)
+    assert pulls.std() == pytest.approx(1.0, abs=0.15)
+    assert expected.background.sum() == pytest.approx(8 * 2e3, rel=1e-2)
 
 
 def test_differences_from_dynesty_are_summed_up():
     row = {
+        "model": "apec1",
         "k_hat": 0.2,
         "mean": [0.03, -0.04],
         "sigma": [1.02, 0.98],
@@ -87,7 +108,9 @@ def test_differences_from_dynesty_are_summed_up():
         "error": 0.1,
         "evaluations": [2000, 40_000],
     }
-    text = compare.nested_summary([row])
+    text = compare.nested_summary([row, {**row, "model": "apec2", "mean": [0.5, 0.5]}])
+    assert "1 spectra of apec2" in text
+    assert "at most 0.500" in text
     assert "rms 0.035 sigma, at most 0.040" in text
     assert "20.0 times fewer" in text
 

@@ -383,6 +383,13 @@ def test_rows_whose_weights_fail_are_flagged_or_sampled_anew(files, tmp_path, mo
     (row,) = read_table(tmp_path / "rough" / "fit").to_pylist()
     assert row["status"] & FitStatus.POSTERIOR_ROUGH
     assert (row["post_method"], asked) == ("importance", [])
+    made = sample
+    monkeypatch.setattr(xray_fit, "sample", lambda *a, **k: replace(made(*a, **k), settled=False))
+    assert xray(files[2:3], tmp_path / "apart", "--bayes") == 0
+    (row,) = read_table(tmp_path / "apart" / "fit").to_pylist()
+    assert row["k_hat"] < 0.7
+    assert row["status"] & FitStatus.POSTERIOR_ROUGH
+    assert row["notes"] == "rounds of the sampler disagree in the evidence; give --refine"
     assert xray(files[2:3], tmp_path / "anew", "--bayes", "--refine") == 0
     (row,) = read_table(tmp_path / "anew" / "fit").to_pylist()
     assert not row["status"] & FitStatus.POSTERIOR_ROUGH

@@ -18,37 +18,41 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
-from ..kernels.xray_fit import Task, XrayFit, default_starts, fit
+from ..kernels.xray_fit import Task, default_starts, fit
 from ..kernels.xray_model import MODELS, SourceModel, to_coordinates, to_values
 from ..kernels.xray_posterior import XrayPosterior, nested, sample
 from ..kernels.xray_scoring import information
-from .xray_fit_trials import CLUSTERS, Trial, narrowed, trial
+from .xray_fit_trials import CLUSTERS, Trial, asimov, narrowed, trial
 
 Array = NDArray[np.float64]
 Row = dict[str, Any]
 
-_MIX = (*("apec1", "apec1", "powerlaw") * 3, "apec2")  # of the comparison with dynesty
+_MIX = "apec1", "apec1", "powerlaw", "apec2"  # of the comparison with dynesty
 _LIVE = 400
 _REACH = 6.0  # standard deviations
 _RATIO = 3.0, 6.0  # of two temperatures told apart
 _BRIGHT = 2000.0  # counts above which fits are held to the bound
 _CLEAR = 0.3  # part of the counts of the cooler plasma that it takes to be seen in all cases
+_FALSE = 0.02  # part of spectra of one temperature that a test may take for two
 _ODDS = 3.0  # for two temperatures, above which they are preferred
 
 
 def nested_row(number: int, draws: int) -> Row:
     """Sample one spectrum both ways.
 
-    The prior is cut to six standard deviations about the fit: the error of dynesty's evidence is
-    the root of the information gained over the live points, and has to be small.
+    The prior is cut to six standard deviations about the fit, of two plasmas to what they may be in
+    any proportion: the error of dynesty's evidence is the root of the information gained over the
+    live points, and has to be small.
     """
     one = trial(_MIX[number % len(_MIX)], number, counts=(500.0, 5e4), seed=1)
-    task = replace(one.task, model=_cut(one.task, fit(one.task, default_starts(one.task))))
+    task = replace(one.task, model=(_cut_two if one.task.model.ordered else _cut)(one.task))
     ours, theirs = _posterior(task, draws), nested(task, live=_LIVE, seed=number)
     return {
         "model": task.model.name,
         "counts": one.counts,
+        "part": _cooler_part(one) if one.task.model.ordered else 0.0,
         "dynesty": [theirs.mean.tolist(), theirs.sigma.tolist(), theirs.log_evidence],
         "k_hat": ours.k_hat,
         "effective": ours.effective,
@@ -60,21 +64,37 @@ def nested_row(number: int, draws: int) -> Row:
     }
 
 
-def _cut(task: Task, found: XrayFit) -> SourceModel:
-    """Give the model with a prior of six standard deviations about a fit, but for temperatures."""
+def _cut(task: Task) -> SourceModel:
+    """Give the model with a prior of six standard deviations about the fit."""
+    found = fit(task, default_starts(task))
     prior, sigma = task.prior(), np.sqrt(np.diag(found.covariance))
     low, high = (
         to_values(task.model, np.clip(found.coordinates + side * sigma, prior.low, prior.high))
         for side in (-_REACH, _REACH)
     )
-    kept = ("kT", "kT2") if task.model.ordered else ()  # their ranges have to be the same
-    names = task.model.names
-    cut = {name: (low[i], high[i]) for i, name in enumerate(names) if name not in kept}
-    return narrowed(task.model, cut | {name: CLUSTERS[name] for name in kept})
+    return narrowed(
+        task.model, {name: (low[i], high[i]) for i, name in enumerate(task.model.names)}
+    )
+
+
+def _cut_two(task: Task) -> SourceModel:
+    """Give two plasmas with all norms that share what a fit of one plasma finds, and its column."""
+    one = _cut(replace(task, model=MODELS["apec1"]))
+    ends = {name.name: (name.low, name.high) for name in one.parameters}
+    norm = float(np.sqrt(ends["norm"][0] * ends["norm"][1]))
+    cut = {"nH": ends["nH"], "norm": (norm / 15.0, norm * 1.5)}
+    return narrowed(task.model, cut | {name: CLUSTERS[name] for name in ("kT", "kT2")})
 
 
 def nested_summary(rows: list[Row]) -> str:
-    """Put the comparison with dynesty into words."""
+    """Put the comparison with dynesty into words, of two plasmas apart."""
+    two = [row for row in rows if row["model"] == "apec2"]
+    rest = [row for row in rows if row["model"] != "apec2"]
+    return "\n".join(_against(part) for part in (rest, two) if part)
+
+
+def _against(rows: list[Row]) -> str:
+    """Put the comparison of some spectra into words."""
     mean, sigma = (np.concatenate([row[key] for row in rows]) for key in ("mean", "sigma"))
     wide = np.abs(sigma - 1.0)
     evidence = np.array([row["log_evidence"] for row in rows])
@@ -83,8 +103,8 @@ def nested_summary(rows: list[Row]) -> str:
     far = np.abs(evidence) > 0.2
     return "\n".join(
         [
-            f"{len(rows)} spectra, {mean.size} parameters; k-hat at most "
-            f"{max(row['k_hat'] for row in rows):.2f}",
+            f"{len(rows)} spectra of {', '.join(sorted({row['model'] for row in rows}))}, "
+            f"{mean.size} parameters; k-hat at most {max(row['k_hat'] for row in rows):.2f}",
             f"means     rms {np.sqrt(np.mean(mean**2)):.3f} sigma, at most "
             f"{np.abs(mean).max():.3f}; within 0.1: {np.mean(np.abs(mean) < 0.1):.1%}",
             f"sigmas    ratio {sigma.mean():.3f} +- {sigma.std():.3f}, at most "
@@ -144,8 +164,8 @@ def coverage_summary(rows: list[Row]) -> str:
 
 
 def evidence_row(number: int, draws: int) -> Row:
-    """Weigh two temperatures against one, in turn on spectra of two and of one."""
-    two = number % 2 == 0
+    """Weigh two temperatures against one, on a spectrum of two and then on two of one."""
+    two = number % 3 == 0
     one = trial(
         "apec2" if two else "apec1",
         number,
@@ -161,7 +181,22 @@ def evidence_row(number: int, draws: int) -> Row:
         "truth": one.values.tolist(),
         "log_odds": second.log_evidence - first.log_evidence,
         "k_hat": [first.k_hat, second.k_hat],
+        "trusted": first.trusted and second.trusted,
+        "evaluations": [first.evaluations, second.evaluations],
+        "power": _power(one) if two else 0.0,
     }
+
+
+def _power(one: Trial) -> float:
+    """Give how often the best test there is finds the second plasma.
+
+    Nothing is more powerful than the ratio of the likelihoods of the true spectrum and of the one
+    plasma most like it (Neyman & Pearson 1933). Its logarithm is as good as Gaussian, with a mean
+    of +-D / 2 and a variance of D, where D is the statistic of that plasma at the counts expected.
+    """
+    task = replace(asimov(one), model=MODELS["apec1"])
+    distance = max(fit(task, default_starts(task)).statistic, 0.0)
+    return float(ndtr(np.sqrt(distance) + ndtri(_FALSE)))
 
 
 def evidence_summary(rows: list[Row]) -> str:
@@ -185,6 +220,11 @@ def evidence_summary(rows: list[Row]) -> str:
             f"{odds.size} spectra of {label}: odds for two {shares}; median ln odds "
             f"{np.median(odds):+.1f}, from {odds.min():+.1f} to {odds.max():+.1f}"
         )
+        if chosen[0]["part"] > 0:
+            power = np.mean([row["power"] for row in chosen])
+            lines.append(
+                f"  the best test that is wrong in {_FALSE:.0%} of those of one finds {power:.1%}"
+            )
     return "\n".join(lines)
 
 
@@ -203,9 +243,9 @@ def _posterior(task: Task, draws: int) -> XrayPosterior:
 
 Comparison = tuple[Callable[[int, int], Row], Callable[[list[Row]], str], int]
 COMPARISONS: dict[str, Comparison] = {
-    "nested": (nested_row, nested_summary, 30),
+    "nested": (nested_row, nested_summary, 40),
     "coverage": (coverage_row, coverage_summary, 300),
-    "evidence": (evidence_row, evidence_summary, 120),
+    "evidence": (evidence_row, evidence_summary, 300),
 }
 
 

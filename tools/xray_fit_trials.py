@@ -15,7 +15,7 @@ from scipy.sparse import csr_array, diags_array
 
 from ..kernels.plasma import rebin
 from ..kernels.xray_fit import Member, Task
-from ..kernels.xray_model import MODELS, SourceModel, to_values
+from ..kernels.xray_model import MODELS, SourceModel, to_coordinates, to_values
 from ..kernels.xray_prior import Prior
 from ..models.plasma_table import load_plasma
 from .acis_like import Character, background_shape, response
@@ -118,6 +118,20 @@ def trial(
         scale=np.full(beside.size, 1.0 / BESIDE),
     )
     return Trial(Task((member,), source, table, redshift), values, total)
+
+
+def asimov(one: Trial) -> Task:
+    """Give the task of a trial with the counts that it expects in place of those drawn.
+
+    The statistic of a model at such counts is twice the ln of the likelihood ratio that the truth
+    has over it in the mean (Cowan et al. 2011, Eur. Phys. J. C 71, 1554).
+    """
+    (member,) = one.task.members
+    beside = one.counts * _telescope()[2]
+    point = to_coordinates(one.task.model, one.values)[None]
+    expected = one.task.folding().source(point)[0] + beside
+    told = replace(member, counts=expected, background=BESIDE * beside)
+    return replace(one.task, members=(told,))
 
 
 def drawn(prior: Prior, generator: np.random.Generator) -> Array:
