@@ -10,8 +10,8 @@ the lattice's steps h, the part of the posterior about it is taken as
 
     p(x + d) ~ exp(-f - g d - d F d / 2) exp(-d_w^2 / 2 h^2),
 
-a Gaussian of precision P = F + diag(1 / h^2) in the pinned ones, mean x - P^-1 g and mass
-exp(-f + g P^-1 g / 2) / sqrt(det P): what Laplace's method gives in a window.
+a Gaussian of precision P = F + diag(1 / h^2) in the pinned ones and of mean x - P^-1 g, or x where
+p in the window is not larger there, with the mass of Laplace's method, p(mean) / sqrt(det P).
 """
 
 from dataclasses import dataclass
@@ -180,12 +180,12 @@ def about(folding: Folding, prior: Prior, points: Array, window: Array) -> list[
     step = -np.einsum("kij,kj->ki", covariance, slope)
     # The expansion holds in the window; beyond it only says where to go.
     far = np.abs(step / np.minimum(window, 1.0)).max(axis=1, keepdims=True)
-    step = np.clip(points + step / np.maximum(far, 1.0), -FARTHEST, FARTHEST) - points
-    rise = np.einsum("ki,ki->k", slope, step) + 0.5 * np.einsum(
-        "ki,kij,kj->k", step, precision, step
-    )
-    mass = -height - rise + 0.5 * np.linalg.slogdet(covariance)[1]
-    return list(zip(mass.tolist(), points + step, covariance, strict=True))
+    mean = np.clip(points + step / np.maximum(far, 1.0), -FARTHEST, FARTHEST)
+    there = objective(folding, mean, space) + 0.5 * np.square((mean - points) / window).sum(axis=1)
+    better = there < height
+    mass = -np.minimum(there, height) - 0.5 * np.linalg.slogdet(precision)[1]
+    mean = np.where(better[:, None], mean, points)
+    return list(zip(mass.tolist(), mean, covariance, strict=True))
 
 
 def distinct(ends: Ends) -> Ends:

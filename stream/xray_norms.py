@@ -54,6 +54,11 @@ class Norms:
         """Probability of such a fall where members have one norm."""
         return float(gammaincc(0.5 * (self.factors.size - 1), 0.5 * self.fall))
 
+    @property
+    def chance(self) -> str:
+        """The probability in words."""
+        return "below 1e-30" if self.probability < 1e-30 else f"{self.probability:.1g}"
+
     def notes(self, names: Sequence[str], norms: str) -> tuple[str, ...]:
         """Say which members differ, and what to do about it.
 
@@ -78,6 +83,6 @@ class Norms:
             return ()
         said = (
             f"members disagree: with norms of their own cstat falls by {self.fall:.1f} for "
-            f"{self.factors.size - 1} factors (probability {self.probability:.1g})"
+            f"{self.factors.size - 1} factors (probability {self.chance})"
         )
         return (f"{said}; {odd}; give --norms free" if odd else f"{said}; give --norms free",)

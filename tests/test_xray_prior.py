@@ -94,3 +94,43 @@ def test_two_temperatures_of_different_ranges_are_refused():
     parameters = (dataclasses.replace(model.parameters[0], high=10.0), *model.parameters[1:])
     with pytest.raises(ValueError, match="not the same"):
         Prior(dataclasses.replace(model, parameters=parameters))
+
+
+def counted(name, column=None):
+    """A prior in counts instead of the norm: a made-up number that bends with everything."""
+
+    def log_counts(coordinates):
+        rest = np.delete(coordinates, MODELS[name].names.index("norm"), axis=1)
+        return 10.0 + 0.3 * rest[:, 0] + 0.2 * np.sin(rest[:, 1:]).sum(axis=1)
+
+    return Prior(MODELS[name], column, log_counts=log_counts, counts_range=(5.0, 15.0))
+
+
+@pytest.mark.parametrize("name", ["apec1", "apec2"])
+@pytest.mark.parametrize("column", [None, ColumnPrior(0.1)])
+def test_in_counts_the_density_is_that_of_the_prior_all_the_same(name, column):
+    prior = counted(name, column)
+    normal = np.random.default_rng(4).normal(size=(50, prior.size)) * 0.7
+    coordinates, density = prior.at(normal)
+    _, stretch = np.linalg.slogdet(prior.slope(normal))
+    # Slopes are central differences.
+    np.testing.assert_allclose(prior.log_density(coordinates) + stretch, density, atol=1e-4)
+    known = np.isfinite(density)
+    assert known.sum() > 30
+    np.testing.assert_allclose(prior.to_normal(coordinates[known]), normal[known], atol=1e-6)
+
+
+def test_in_counts_there_is_no_prior_where_the_norm_is_out_of_its_range():
+    prior = counted("apec1")
+    coordinates, density = prior.at(np.array([[0.0, 0.0, 0.0, -6.0], [0.0, 0.0, 0.0, 0.0]]))
+    assert density[0] == -np.inf
+    assert np.isfinite(density[1])
+    assert coordinates[0, 3] == prior.low[3]
+
+
+def test_in_counts_evidence_has_the_same_norm():
+    """The density in normal numbers integrates to one, what is out of the range left out."""
+    prior = counted("apec1")
+    normal = np.random.default_rng(6).normal(size=(200_000, 4))
+    weight = np.exp(prior.at(normal)[1] - log_normal(normal))
+    assert weight.mean() == pytest.approx(1.0, abs=0.01)
