@@ -54,7 +54,7 @@ class Brightness:
         bare, with_metals = found.reshape(points.shape[:-1])
         metals = np.maximum(with_metals - bare, _LEAST * bare)
         self._bare, self._metals = (
-            RectBivariateSpline(*axes, np.log(part)) for part in (bare, metals)
+            RectBivariateSpline(axes[0], axes[1], np.log(part)) for part in (bare, metals)
         )
         most = bare + folding.model.parameters[self._Z].high * metals
         more = 0.0 if self._second is None else np.logaddexp(0.0, high[self._second[1]])

@@ -157,17 +157,19 @@ def sample(
     target, generator = _Target.of(task, prior), np.random.default_rng(seed)
     parts, window = _first(target, fit, [one for one in (proposal, prior) if one is not None])
     rounds, fitted = Rounds(target.log_density, target.prior.size), []
-    for size in (int(part * draws) for part in _ROUNDS):
-        mixture = _joined(parts, fitted)
-        rounds.add(mixture, max(size, _FEWEST, _EACH * len(parts)), generator)
+    for number, part in enumerate(_ROUNDS, start=1):
+        size = max(int(part * draws), _FEWEST, _EACH * len(parts))
+        rounds.add(_joined(parts, fitted), size, generator)
         smoothed, quality = rounds.smoothed()
-        if not np.isfinite(smoothed).any():
-            return _nothing(target.prior.size)
-        if quality.trusted and quality.effective > 0.5 * draws:
+        done = quality.trusted and quality.effective > 0.5 * draws
+        if done or quality.effective == 0.0 or number == len(_ROUNDS):
             break
         parts += _heaviest(target, rounds.normal, smoothed, window)
         parts = reweighed(parts, rounds.normal, smoothed)
         fitted = refit(rounds.normal, smoothed, components=_COMPONENTS, generator=generator)
+    smoothed, quality = rounds.smoothed()
+    if quality.effective == 0.0:
+        return _nothing(target.prior.size)
     return _summary(
         to_values(task.model, target.prior.from_normal(rounds.normal)),
         np.exp(smoothed),
@@ -267,7 +269,7 @@ def _joined(parts: list[Part], fitted: list[Part]) -> Mixture:
 def _scaled(parts: list[Part], total: float) -> list[Part]:
     """Give components whose weights have the sum asked for."""
     now = sum(one[0] for one in parts)
-    return [(total * share / now, *rest) for share, *rest in parts]
+    return [(total * share / now, mean, covariance) for share, mean, covariance in parts]
 
 
 def _summary(
