@@ -55,6 +55,31 @@ def test_observations_of_a_jet_agree_with_their_joint_fit(shared_data, tmp_path)
     assert np.median(spectrum(row, "stack_sigma")) == pytest.approx(expected, rel=0.15)
 
 
+def test_with_factors_a_wrong_area_does_not_spoil_the_stack_of_all_four(shared_data, tmp_path):
+    """The ARF of the second observation of 4C19.44 is 16 times too low."""
+    files = [shared_data / "xray" / f"obs{number}.pi" for number in (1, 2, 3, 4)]
+    words = ("--model", "powerlaw", "--nh", "0.02", "--stack-by", "group")
+    (tied,) = run(files, tmp_path / "tied", *words)
+    (row,) = run(files, tmp_path / "free", *words, "--norms", "free")
+    (three,) = run([files[0], *files[2:]], tmp_path / "three", *words)
+    assert "obs2.pi: 13 ± 4 of the first; give --norms free" in tied["notes"]
+    assert tied["norms_probability"] < 1e-6 < three["norms_probability"]
+    assert row["factors"][1] == pytest.approx(13.0, abs=3.0)
+    assert row["index"] == pytest.approx(three["index"], abs=0.15)
+    assert row["index_err"] < three["index_err"]
+    model, table = MODELS["powerlaw"], load_plasma()
+    photons = model.photons(table, np.array([row[name] for name in model.names]))
+    fitted = np.log(flux_density(table.edges, photons, ENERGY_EDGES))[INSIDE]
+    for name in ("stack", "joint"):
+        away = spectrum(row, f"{name}_log_photon_flux") - fitted
+        assert np.mean(np.abs(away) < 2.0 * spectrum(row, f"{name}_sigma")) == 1.0
+    rows = read_table(tmp_path / "free" / "deconvolve").to_pylist()
+    net = np.array([one["counts"] - one["background_counts"] for one in rows])
+    single = np.array([np.median(spectrum(one, "log_photon_flux_sigma")) for one in rows])
+    expected = np.median(single * np.sqrt(net / net.sum()))
+    assert np.median(spectrum(row, "stack_sigma")) == pytest.approx(expected, rel=0.15)
+
+
 def test_the_jackknife_tells_a_member_whose_area_is_wrong(shared_data, tmp_path):
     """The ARF of the second observation of 4C19.44 is 16 times too low."""
     ratio = []
