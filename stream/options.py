@@ -267,7 +267,7 @@ OPTIONS: tuple[Option, ...] = (
         "xray",
         "norms",
         values.word("tied", "free"),
-        "HOW",
+        "tied|free",
         "of what is fitted together: tied, one norm (default), or free, a factor for each member "
         "after the first, as the constant of XSPEC",
     ),
