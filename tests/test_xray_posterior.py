@@ -8,7 +8,7 @@ from xray_cases import task
 
 from streamfit.kernels.psis import TRUSTED
 from streamfit.kernels.xray_fit import ColumnPrior, default_starts, fit
-from streamfit.kernels.xray_model import to_coordinates, to_values
+from streamfit.kernels.xray_model import MODELS, to_coordinates, to_values
 from streamfit.kernels.xray_posterior import Proposal, nested, sample
 
 _STEPS = 34
@@ -147,3 +147,26 @@ def test_nested_sampling_agrees(name):
     )
     assert theirs.evaluations > 5 * ours.evaluations
     assert np.isnan(theirs.k_hat)
+
+
+@pytest.mark.slow
+def test_nested_sampling_agrees_on_two_plasmas_that_may_be_parted_in_several_ways():
+    pytest.importorskip("dynesty", reason="needs the extra `bayes`")
+    one, _ = task("apec1", counts=1500.0)
+    free = MODELS["apec2"].parameters
+    held = {part.name: part for part in free} | {
+        "norm": dataclasses.replace(free[3], low=1e-5, high=1e-2),
+        "nH": dataclasses.replace(free[2], low=0.02, high=1.0),
+    }
+    model = dataclasses.replace(MODELS["apec2"], parameters=tuple(held.values()))
+    two = dataclasses.replace(one, model=model)
+    ours = sample(two, fit(two, default_starts(two)), draws=2000)
+    theirs = nested(two, live=200)
+    assert ours.trusted
+    # dynesty's walks leave some 200 independent draws: 0.07 sigma, and 10 % of a sigma.
+    np.testing.assert_allclose((ours.mean - theirs.mean) / theirs.sigma, 0.0, atol=0.3)
+    np.testing.assert_allclose(ours.sigma / theirs.sigma, 1.0, atol=0.3)
+    assert ours.log_evidence == pytest.approx(
+        theirs.log_evidence, abs=3.0 * theirs.log_evidence_error
+    )
+    assert theirs.evaluations > 3 * ours.evaluations
