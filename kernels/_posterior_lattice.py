@@ -12,7 +12,7 @@ exact as one over all numbers (`MIRROR`), less the strip below the bound, `strip
 which the density is its parabola at zero. The first moment alone is odd; Euler and Maclaurin's
 terms up to the fifth derivative mend it.
 
-Arrays of one lattice: `axes` (2, 6); `margin` (2, nodes), sums along the other axis; `spans`
+Arrays of one lattice: `axes` (2, 7); `margin` (2, nodes), sums along the other axis; `spans`
 (nodes, 2), the first and last row of each column that was visited; `sums`; `flux` (line, 2).
 """
 

@@ -83,7 +83,7 @@ def sample(full: FullPosterior, live: int, seed: int) -> tuple[Array, Array, Arr
     )
     sampler.run_nested(print_progress=False, dlogz=0.05)
     found: Any = sampler.results
-    again = [resample_run(found, rstate=rng) for _ in range(_AGAIN)]
+    again: Any = [resample_run(found, rstate=rng) for _ in range(_AGAIN)]
     error = np.std([_moments(run) for run in again], axis=0)
     own = float(np.std([run.logz[-1] for run in again]))
     evidence = np.array([full.log_evidence(float(found.logz[-1])), own])

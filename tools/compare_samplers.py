@@ -26,13 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..io.records import BatchKey, SpectralBatch
+from ..kernels import varpro
 from ..kernels.full_posterior import FullPosterior
 from ..kernels.mixture import Mixture
 from ..kernels.posterior import Posterior
 from ..stream.config import OpticalConfig
 from ..stream.explore import WatchedRows
 from ..stream.optical import OpticalRecipe
-from ..stream.posterior_rows import PosteriorRows
+from ..stream.posterior_rows import Informed, PosteriorRows
 from ..stream.reduced_fitter import ReducedFitter
 from ..stream.sampling import ensemble, nested
 from .calibration import Population, draw, sn3_header
@@ -70,11 +71,21 @@ class CountedRows(WatchedRows):
     evaluations = 0
     flat: dict[str, NDArray]
 
-    def integrate(self, *what: Any) -> Array:
-        """Integrate with the flat prior, keep that, then with the one given as the last."""
-        self.flat = self.named(PosteriorRows.integrate(self, *what[:-1], None))
+    def integrate(
+        self,
+        data: NDArray[np.floating],
+        weight: Array,
+        fit: varpro.Fit,
+        noise: Array,
+        geometry: varpro.Geometry,
+        tables: Any,
+        prior: Informed | None = None,
+    ) -> Array:
+        """Integrate with the flat prior, keep that, then with the one given."""
+        what = data, weight, fit, noise, geometry, tables
+        self.flat = self.named(PosteriorRows.integrate(self, *what, None))
         flat = self.evaluations
-        found = super().integrate(*what)
+        found = super().integrate(*what, prior)
         self.evaluations = flat
         return found
 
