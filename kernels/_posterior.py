@@ -21,9 +21,9 @@ from ._posterior_cells import (
     log_total,
     next_mode,
     reach,
-    unresolved,
 )
 from ._posterior_lattice import (
+    AXIS,
     BB,
     COUNT,
     FIELDS,
@@ -37,26 +37,24 @@ from ._posterior_lattice import (
     VV,
     B,
     V,
-    add_fluxes,
     cover,
     covers,
     extent,
     measure,
 )
-from ._posterior_point import NOWHERE, fluxes, line_width, solve
+from ._posterior_point import NOWHERE, line_width
+from ._posterior_rest import BINS, add_rest, scale
 from ._posterior_sum import cdf, cumulate, quantile
-from .cholesky import recover
 from .profile import BORROWING, SINC
 
 MODES: Final = 12
 (MEAN_V, SIGMA_V, LOW_V, MID_V, HIGH_V, MEAN_B, SIGMA_B, LOW_B, MID_B, HIGH_B) = range(10)
 (EVIDENCE, OUTSIDE, CALLS, FOUND, COMPLETE, CDF_V, CDF_B, SCALARS) = range(10, 18)
-BINS: Final = 256  # of velocity and of broadening, for the coarse rest
 _SHARES = (0.15865525393145707, 0.5, 0.8413447460685429)
 _WORTH = -7.0  # log of the share of the mass that makes a mode worth a lattice
 _BLANK = 30.0, -3.0  # best gain below which noise has modes enough, and what is worth one there
+_LARGE = 3.0  # below all mass in logarithm: a mode of more has a lattice, however blunt
 _LIKELY = -8.0  # the same, of a mode once its top is known
-_NEGLIGIBLE = 1e-6  # of the mass: a coarse rest below does not count, even far away
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -64,7 +62,7 @@ def modes_space(lines):  # pragma: no cover - compiled
     """Arrays of all lattices of a spectrum, see `_posterior_lattice.py`; knots; what is below."""
     nodes = 2 * SIDE + 1
     return (
-        np.zeros((MODES, 2, 6)),
+        np.zeros((MODES, 2, AXIS)),
         np.zeros((MODES, 2, nodes)),
         np.zeros((MODES, nodes, 2), np.int64),
         np.zeros((MODES, FIELDS)),
@@ -110,14 +108,18 @@ def _both(a, b):  # pragma: no cover - compiled
     return high + math.log1p(math.exp(max(low - high, -700.0)))
 
 
+@njit(**BORROWING)
+def noise_floor(cells, box):  # pragma: no cover - compiled
+    """Log density below which a walk has come to even noise."""
+    return log_total(cells) - math.log((box[1] - box[0]) * (box[3] - box[2])) + 0.5
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def find_modes(case, start, best, cells, box, space, probe, scalars):  # pragma: no cover - compiled
+def find_modes(case, start, best, cells, box, space, probe, scalars, floor):  # pragma: no cover
     """Lay a lattice about each mode that matters to the mass or to a variance; how many."""
     axes, margin, spans, sums, flux, _, below, _ = space
     centre, sigma, main = np.empty(2), np.empty(2), np.zeros(4)
     done = np.zeros(cells.shape[0], np.bool_)
-    whole = log_total(cells)
-    floor = whole - math.log((box[1] - box[0]) * (box[3] - box[2])) + 0.5
     has_width = case[0][0] != SINC
     worth = _WORTH if cells[best, GAIN] > _BLANK[0] else _BLANK[1]
     held, calls = NOWHERE, 0.0
@@ -130,8 +132,9 @@ def find_modes(case, start, best, cells, box, space, probe, scalars):  # pragma:
             gain = cells[best, GAIN]
             sigma[0], sigma[1] = start[2], start[3]
         else:
-            k, most = next_mode(cells, done, main)
-            if k < 0 or most < _both(held, log_total(cells)) + worth:
+            whole = _both(held, log_total(cells))
+            k, most = next_mode(cells, done, main, whole - _LARGE if count > 0 else NOWHERE)
+            if k < 0 or most < whole + worth:
                 break
             done[k] = True
             centre[0] = min(max(cells[k, NODE_V], box[0]), box[1])
@@ -165,65 +168,55 @@ def find_modes(case, start, best, cells, box, space, probe, scalars):  # pragma:
     return count
 
 
-@njit(**BORROWING)
-def _rest(case, problem, cells, share, box, probe, rest):  # pragma: no cover - compiled
-    """Add up the open cells: bins, moments, fluxes; the mass that may be wrong.
-
-    `share` holds, for each cell, what part of all mass it has.
-    """
-    masses_v, masses_b, moments, flux, below = rest
-    small, width, doubt = case[5], 0.0, 0.0
-    theta = case[1]
+@njit(cache=True, nogil=True, error_model="numpy")
+def _about(axes, sums, count, cells, whole, about):  # pragma: no cover - compiled
+    """Fill means and standard deviations of all that is known, velocity's before broadening's."""
+    moments = np.zeros(5)
+    for m in range(count):
+        share = math.exp(_log_mass(axes[m], sums[m]) - whole)
+        _centre(axes[m], sums[m], about)
+        moments[0] += share
+        for p in range(2):
+            moments[1 + 2 * p] += share * about[2 * p]
+            moments[2 + 2 * p] += share * (about[2 * p] ** 2 + about[2 * p + 1] ** 2)
     for k in range(cells.shape[0]):
-        mass = share[k]
-        if mass < 1e-9:
-            continue
         cell = cells[k]
-        for masses, low, high, first, last in (
-            (masses_v, cell[V_LOW], cell[V_HIGH], box[0], box[1]),
-            (masses_b, cell[B_LOW], cell[B_HIGH], box[2], box[3]),
-        ):
-            side = (last - first) / BINS
-            i = min(max(int((low - first) / side), 0), BINS - 1)
-            while i < BINS and first + i * side < high:
-                part = min(high, first + (i + 1) * side) - max(low, first + i * side)
-                masses[i] += mass * max(part, 0.0) / (high - low)
-                i += 1
-        v, b = 0.5 * (cell[V_LOW] + cell[V_HIGH]), 0.5 * (cell[B_LOW] + cell[B_HIGH])
-        moments[0] += mass
-        moments[1] += mass * v
-        moments[2] += mass * (v * v + (cell[V_HIGH] - cell[V_LOW]) ** 2 / 12.0)
-        moments[3] += mass * b
-        moments[4] += mass * (b * b + (cell[B_HIGH] - cell[B_LOW]) ** 2 / 12.0)
-        theta[0], theta[1] = v, max(cell[NODE_B], 1.0)
-        width = line_width(case[0], theta, case[2][1])
-        doubt += mass * unresolved(cell, width)
-        recover(problem[0][k], small[0].size, problem[1][k], small[0], small[1])
-        solve(small, case[6])
-        fluxes(case[0], theta, case[2], small, case[6], small[6])
-        add_fluxes(small[6], mass, flux, probe, below)
-    return doubt
+        if cell[OPEN] == 1.0 and cell[LEVEL] > whole - 25.0:
+            area = (cell[V_HIGH] - cell[V_LOW]) * (cell[B_HIGH] - cell[B_LOW])
+            share, b = area * math.exp(cell[LEVEL] - whole), 0.5 * (cell[B_LOW] + cell[B_HIGH])
+            moments[0] += share
+            moments[1] += share * cell[NODE_V]
+            moments[2] += share * cell[NODE_V] ** 2
+            moments[3] += share * b
+            moments[4] += share * b * b
+    for p in range(2):
+        mean = moments[1 + 2 * p] / moments[0]
+        square = moments[2 + 2 * p] / moments[0] - mean * mean
+        about[2 * p], about[2 * p + 1] = mean, math.sqrt(max(square, 1e-6))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def summarise(case, problem, cells, count, box, space, rest, probe, scalars, out_flux):
-    """Turn lattices and the open cells into means, deviations, quantiles and the evidence."""
+def summarise(case, problem, cells, count, box, space, rest, probe, scalars, floor, out_flux):
+    """Turn lattices and what is beside them into moments, quantiles and the evidence."""
     axes, margin, spans, sums, flux, knots, below, counts = space
-    scales, share = np.empty(count), np.zeros(cells.shape[0])
-    evidence = log_total(cells)
+    scales, about = np.empty(count), np.empty(4)
+    whole = log_total(cells)
+    reference = whole
+    for m in range(count):
+        whole = _both(whole, _log_mass(axes[m], sums[m]))
+        reference = max(reference, sums[m, REFERENCE])
+    _about(axes, sums, count, cells, whole, about)
+    levels = whole, reference, floor
+    doubt, calls = add_rest(
+        case, problem, cells, (axes, spans, count), sums, about, levels, box, probe, rest
+    )
+    scalars[CALLS] += calls
+    moments, totals, totals_below = rest[2], rest[3], rest[4]
+    evidence = reference + math.log(moments[0]) if moments[0] > 0.0 else NOWHERE
     for m in range(count):
         evidence = _both(evidence, _log_mass(axes[m], sums[m]))
-    rest[0][:], rest[1][:], rest[2][:], rest[3][:], rest[4][:] = 0.0, 0.0, 0.0, 0.0, 0.0
-    coarse = 0.0
-    for k in range(cells.shape[0]):
-        if cells[k, OPEN] > 0.0 and cells[k, LEVEL] > evidence - 60.0:
-            area = (cells[k, V_HIGH] - cells[k, V_LOW]) * (cells[k, B_HIGH] - cells[k, B_LOW])
-            share[k] = area * math.exp(cells[k, LEVEL] - evidence)
-            coarse += share[k]
-    doubt = 0.0
-    if coarse > _NEGLIGIBLE:
-        doubt = _rest(case, problem, cells, share, box, probe, rest)
-    moments, totals, totals_below = rest[2], rest[3], rest[4]
+    share = math.exp(reference - evidence)
+    scale(rest, share)
     rim, full = 0.0, 0.0
     for m in range(count):
         scales[m] = math.exp(_log_mass(axes[m], sums[m]) - evidence) / sums[m, TOTAL]
@@ -241,7 +234,7 @@ def summarise(case, problem, cells, count, box, space, rest, probe, scalars, out
             totals[k, 1] += scales[m] * flux[m, k, 1]
             totals_below[k] += scales[m] * below[m, k]
     scalars[EVIDENCE], scalars[FOUND] = evidence, count
-    scalars[OUTSIDE] = 0.5 * rim + doubt
+    scalars[OUTSIDE] = 0.5 * rim + doubt * share
     scalars[COMPLETE] = 1.0 if full < 0.01 else 0.0
     _marginals(axes, margin, spans, scales, knots, counts, rest, box, probe, scalars)
     for k in range(totals.shape[0]):
@@ -286,9 +279,3 @@ def _marginals(axes, margin, spans, scales, knots, counts, rest, box, probe, sca
 def cells_space(nodes):  # pragma: no cover - compiled
     """Cells of a spectrum."""
     return np.zeros((nodes, CELL))
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def rest_space(lines):  # pragma: no cover - compiled
-    """Make the sums over the open cells: bins, moments, fluxes."""
-    return np.zeros(BINS), np.zeros(BINS), np.zeros(5), np.zeros((lines, 2)), np.zeros(lines)

@@ -9,11 +9,12 @@ from ._posterior import (
     cells_space,
     find_modes,
     modes_space,
-    rest_space,
+    noise_floor,
     summarise,
 )
 from ._posterior_cells import fill_cells, weighted_nodes
 from ._posterior_point import EXACT, REDUCED
+from ._posterior_rest import rest_space
 from ._reduction import aligned
 from ._rows import dot
 from .profile import BORROWING, SINC
@@ -127,8 +128,10 @@ def integrate_all(spectra, model, t, polynomials, coarse, engine, box, amplitude
                     z[k, a] = z_all[s, k * m + a]
         problem = lower, z, constants
         best = fill_cells(table, problem, scale[s], box, prior, small, cells)
-        count = find_modes(case, start[s], best, cells, box, space, probe[s], scalars[s])
-        summarise(case, problem, cells, count, box, space, rest, probe[s], scalars[s], flux[s])
+        floor = noise_floor(cells, box)
+        count = find_modes(case, start[s], best, cells, box, space, probe[s], scalars[s], floor)
+        summarise(case, problem, cells, count, box, space, rest, probe[s], scalars[s], floor,
+                  flux[s])  # fmt: skip
         for k in range(lines):
             for i in range(2):
                 flux[s, k, i] *= noise[s]

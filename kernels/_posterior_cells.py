@@ -17,7 +17,9 @@ from .cholesky import factor, forward, recover
 from .profile import BORROWING
 
 NODE_V, NODE_B, V_LOW, V_HIGH, B_LOW, B_HIGH, LEVEL, GAIN, OPEN, CELL = range(10)
+BESIDE: Final = 0.5  # of an open cell: it is a lattice's tail, and may hold more than the lattice
 LOST: Final = 0.1  # of a gain: what a sinc between two nodes may have beyond them, in half
+_SHARP = 25.0  # gain of a peak that the points of a cell would miss
 _FREE, _FARTHEST = 3.5, 9.0  # of `reach`: from e^3.5 to e^12.5
 _TAIL = 6.0  # below a lattice's top: a cell beside it that low is its tail
 
@@ -108,7 +110,7 @@ def fill_cells(table, problem, scale, box, prior, small, cells):  # pragma: no c
 @njit(**BORROWING)
 def log_mass(cell):  # pragma: no cover - compiled
     """Log of what a cell holds."""
-    if cell[OPEN] == 0.0:
+    if cell[OPEN] < 1.0:
         return NOWHERE
     area = (cell[V_HIGH] - cell[V_LOW]) * (cell[B_HIGH] - cell[B_LOW])
     return cell[LEVEL] + math.log(area)
@@ -119,11 +121,11 @@ def log_total(cells):  # pragma: no cover - compiled
     """Log of what all open cells hold."""
     top = NOWHERE
     for k in range(cells.shape[0]):
-        if cells[k, OPEN] > 0.0:
+        if cells[k, OPEN] == 1.0:
             top = max(top, cells[k, LEVEL])
     total = 0.0
     for k in range(cells.shape[0]):
-        if cells[k, OPEN] > 0.0 and cells[k, LEVEL] > top - 40.0:
+        if cells[k, OPEN] == 1.0 and cells[k, LEVEL] > top - 40.0:
             area = (cells[k, V_HIGH] - cells[k, V_LOW]) * (cells[k, B_HIGH] - cells[k, B_LOW])
             total += area * math.exp(cells[k, LEVEL] - top)
     return top + math.log(total) if total > 0.0 else NOWHERE
@@ -147,8 +149,10 @@ def close_cells(cells, axes, spans, sums):  # pragma: no cover - compiled
         if not beside:
             continue
         tail = cell[LEVEL] < sums[TOP] - _TAIL and sums[TOP] - sums[REFERENCE] < CUT
-        if tail or covers(axes, spans, cell[NODE_V], cell[NODE_B]):
+        if covers(axes, spans, cell[NODE_V], cell[NODE_B]):
             cell[OPEN] = 0.0
+        elif tail:
+            cell[OPEN] = BESIDE
 
 
 @njit(**BORROWING)
@@ -170,20 +174,23 @@ def reach(main, v, b):  # pragma: no cover - compiled
 
 
 @njit(**BORROWING)
-def next_mode(cells, done, main):  # pragma: no cover - compiled
+def next_mode(cells, done, main, large):  # pragma: no cover - compiled
     """Open cell that may be the foot of the weightiest mode, -1 for none; log of that weight.
 
-    The weight is what the cell may hold, and more where it is far from the main mode.
+    Blunt cells of less mass than `large` are left to their own points. The weight is what the cell
+    may hold, and more where it is far from the main mode.
     """
     best, most = -1, NOWHERE
     for k in range(cells.shape[0]):
-        if cells[k, OPEN] == 0.0 or done[k]:
+        if cells[k, OPEN] < 1.0 or done[k]:
+            continue
+        if cells[k, GAIN] < _SHARP and log_mass(cells[k]) < large:
             continue
         level = cells[k, LEVEL]
         peak = True
         for other in (k - 1, k + 1):
             if 0 <= other < cells.shape[0] and cells[other, NODE_B] == cells[k, NODE_B]:
-                peak = peak and (cells[other, OPEN] == 0.0 or cells[other, LEVEL] <= level)
+                peak = peak and (cells[other, OPEN] < 1.0 or cells[other, LEVEL] <= level)
         value = log_mass(cells[k]) + LOST * cells[k, GAIN]
         value += reach(main, cells[k, NODE_V], cells[k, NODE_B])
         if peak and value > most:

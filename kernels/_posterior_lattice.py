@@ -1,12 +1,18 @@
 """Compiled lattices of `posterior.py`: a mode is found, measured, and walked over until it ends.
 
 A *case* is what `density` takes: (model, theta, spectrum, exact, tables, small, prior). An *axis*
-of a lattice is (origin, step, first, last, at_low, at_high): its nodes are origin + i step. Where
-the density is cut off by the prior's range, nodes start on the bound and Gregory's weights (a
-trapezoid corrected to third differences) end the sum; elsewhere the trapezoid rule is exact to
-exp(-2 pi^2 / step^2), step in standard deviations.
+of a lattice is (origin, step, first, last, at_low, at_high, strip): its nodes are origin + i step.
+The trapezoid rule is exact to exp(-2 pi^2 / step^2), step in standard deviations, and every second
+node to exp(-pi^2 / (2 step^2)), which tells whether the step was right.
 
-Arrays of one lattice: `axes` (2, 6); `margin` (2, nodes), sums along the other axis; `spans`
+Where the density is cut off by the prior's range, nodes start on the bound and Gregory's weights (a
+trapezoid corrected to third differences) end the sum (`BOUND`). A lower bound of broadening near
+zero needs none of that: profiles are even in broadening, so the trapezoid rule from zero on is as
+exact as one over all numbers (`MIRROR`), less the strip below the bound, `strip` steps wide, over
+which the density is its parabola at zero. The first moment alone is odd; Euler and Maclaurin's
+terms up to the fifth derivative mend it.
+
+Arrays of one lattice: `axes` (2, 7); `margin` (2, nodes), sums along the other axis; `spans`
 (nodes, 2), the first and last row of each column that was visited; `sums`; `flux` (line, 2).
 """
 
@@ -23,16 +29,24 @@ from ._posterior_point import NOWHERE, density, fluxes
 from .profile import BORROWING
 
 SIDE: Final = 256  # nodes on either side of the first
-ORIGIN, STEP, FIRST, LAST, AT_LOW, AT_HIGH = 0, 1, 2, 3, 4, 5
+ORIGIN, STEP, FIRST, LAST, AT_LOW, AT_HIGH, STRIP, AXIS = 0, 1, 2, 3, 4, 5, 6, 7
+BOUND: Final = 1.0  # how an axis ends: on a bound, or mirrored at zero
+MIRROR: Final = 2.0
 TOTAL, EVEN, RIM, TOP, REFERENCE, COUNT, V, VV, B, BB, FULL, TOP_V, TOP_B, FIELDS = range(14)
 _FARTHEST: Final = 192  # nodes from a bound to the centre: the other side needs some too
 SPACING: Final = 1.15  # standard deviations between nodes
 CUT: Final = 8.5  # below the top in log density: beyond lies a mass of 2e-4
 _NEAR_BOUND = 6.0  # standard deviations from a bound that make nodes start on it
 _CLOSER = 0.7  # of the spacing, where a bound cuts the density off
+_CLOSEST = 0.5  # the same, where the top lies at the bound
+_MIRRORED = 0.85  # the same, where it is mirrored: an odd moment is less exact
 _FEWEST = 8  # nodes between two bounds
+_WIDEST = 0.4  # steps of a strip whose density is taken from a parabola
 _UNEVEN = 0.03  # of the mass: two halves of a lattice that differ by more are too coarse
+_ALTERNATE = 0.2  # the same of every second row, as of one 1.5 standard deviations apart
 _ATTEMPTS = 4
+MIRRORED = (15.0, -16.0, 1.0)  # of a parabola's bend at zero, over 36
+_ODD = (0.094742063492, -0.012433862434, 0.001025132275)  # of an odd moment: f to f^(4) at 0
 GREGORY = (251 / 720 - 1, 299 / 240 - 1, 211 / 240 - 1, 739 / 720 - 1)
 
 
@@ -41,40 +55,49 @@ def weight(axis, i):  # pragma: no cover - compiled
     """Weight of node i in a sum along its axis."""
     total = 1.0
     low, high = int(i - axis[FIRST]), int(axis[LAST] - i)
-    if axis[AT_LOW] > 0.0 and 0 <= low < 4:
+    if axis[AT_LOW] == BOUND and 0 <= low < 4:
         total += GREGORY[low]
+    elif axis[AT_LOW] == MIRROR and low < 3:
+        total += MIRRORED[low] * axis[STRIP] ** 3 / 36.0 - (0.5 + axis[STRIP] if low == 0 else 0.0)
     if axis[AT_HIGH] > 0.0 and 0 <= high < 4:
         total += GREGORY[high]
     return total
 
 
 @njit(**BORROWING)
-def _lay(axis, centre, sigma, low, high, spacing, pinned):  # pragma: no cover - compiled
+def _lay(axis, centre, sigma, box, spacing, pinned, even):  # pragma: no cover - compiled
     """Lay the nodes of an axis; `pinned` are bounds that a walk has come upon.
 
-    Nodes are counted from a bound they start on, and arrays hold so many: where the centre would
-    come to lie beyond, or near their end, the tail that the bound cuts off ends between two nodes.
+    The density of an `even` one may be mirrored at zero. Nodes are counted from a bound they start
+    on, and arrays hold so many: where the centre would come to lie beyond, or near their end, the
+    tail that the bound cuts off ends between two nodes.
     """
-    step = spacing * sigma
+    low, high, step = box[0], box[1], spacing * sigma
     within = _FARTHEST * _CLOSER * step
-    pin_low = pinned[0] > 0.0 and centre - low < within
-    pin_high = pinned[1] > 0.0 and high - centre < within
-    axis[AT_LOW] = 1.0 if pin_low or centre - _NEAR_BOUND * sigma < low else 0.0
-    axis[AT_HIGH] = 1.0 if pin_high or centre + _NEAR_BOUND * sigma > high else 0.0
-    if axis[AT_LOW] + axis[AT_HIGH] > 0.0:
-        step *= _CLOSER
-    whole = (high - low) / step
-    if axis[AT_LOW] > 0.0 and axis[AT_HIGH] > 0.0:
+    pin_low = (pinned[0] > 0.0 and centre - low < within) or centre - _NEAR_BOUND * sigma < low
+    pin_high = (pinned[1] > 0.0 and high - centre < within) or centre + _NEAR_BOUND * sigma > high
+    mirrored = pin_low and even and 0.0 <= low < _WIDEST * step
+    axis[AT_LOW] = (MIRROR if mirrored else BOUND) if pin_low else 0.0
+    axis[AT_HIGH] = BOUND if pin_high else 0.0
+    if axis[AT_LOW] == BOUND or pin_high:
+        near = axis[AT_LOW] == BOUND and centre - low < 1.5 * sigma
+        step *= _CLOSEST if near or (pin_high and high - centre < 1.5 * sigma) else _CLOSER
+    elif mirrored:
+        step *= _MIRRORED
+    first = 0.0 if mirrored else low
+    whole = (high - first) / step
+    if pin_low and pin_high:
         count = max(_FEWEST, math.ceil(whole))
-        axis[ORIGIN], axis[STEP], axis[FIRST], axis[LAST] = low, (high - low) / count, 0, count
-    elif axis[AT_LOW] > 0.0:
-        axis[ORIGIN], axis[STEP], axis[FIRST], axis[LAST] = low, step, 0, math.floor(whole)
-    elif axis[AT_HIGH] > 0.0:
+        axis[ORIGIN], axis[STEP], axis[FIRST], axis[LAST] = first, (high - first) / count, 0, count
+    elif pin_low:
+        axis[ORIGIN], axis[STEP], axis[FIRST], axis[LAST] = first, step, 0, math.floor(whole)
+    elif pin_high:
         axis[ORIGIN], axis[STEP], axis[FIRST], axis[LAST] = high, step, -math.floor(whole), 0
     else:
         axis[ORIGIN], axis[STEP] = centre, step
         axis[FIRST] = -math.floor((centre - low) / step)
         axis[LAST] = math.floor((high - centre) / step)
+    axis[STRIP] = low / axis[STEP] if mirrored else 0.0
 
 
 @njit(**BORROWING)
@@ -82,7 +105,8 @@ def _measure(case, centre, p, guess, low, high, here):  # pragma: no cover - com
     """Measure a deviation along p by second differences, uphill: sigma, log density, calls.
 
     A side beyond the bound is not asked; where only one is left, the density is taken to be level
-    at the bound.
+    at the bound, and measured two standard deviations away: near zero broadening it is flatter and
+    steeper than a Gaussian.
     """
     theta, calls, g = case[1], 0, guess
     for _ in range(12):
@@ -100,14 +124,19 @@ def _measure(case, centre, p, guess, low, high, here):  # pragma: no cover - com
         if np.isnan(best):  # wider than the range
             return 0.5 * (high - low), here, calls
         bend = 2.0 * here - above - below
-        if np.isnan(bend):
+        one_sided = np.isnan(bend)
+        if one_sided:
             bend = 2.0 * (here - best)
         if best > here + 0.05:
             centre[p] += g if upwards else -g
             here = best
             g *= 1.0 if bend > 0.5 else 1.6
-        elif bend > 4.0:
-            g = max(g / math.sqrt(bend), 0.05 * g)
+        elif bend > (8.0 if one_sided else 4.0):
+            g = max(g / math.sqrt(0.25 * bend if one_sided else bend), 0.05 * g)
+        elif one_sided and 0.25 <= bend < 2.5:
+            g *= 2.0 / math.sqrt(bend)
+            if g > high - low:
+                return 0.5 * (high - low), here, calls
         elif bend < 0.25:
             g *= 2.0
             if g > high - low:
@@ -278,31 +307,71 @@ def _walk(case, lattice, others, probe, below, floor, centre):  # pragma: no cov
             i += direction
 
 
+@njit(**BORROWING)
+def _mend(axis, margin, sums):  # pragma: no cover - compiled
+    """Correct the moments of a mirrored axis: an odd one at zero, and those of the strip."""
+    f0, f1, f2 = margin[SIDE], margin[SIDE + 1], margin[SIDE + 2]
+    s, step = axis[STRIP], axis[STEP]
+    cube, fourth, fifth = s**3 / 36.0, s**4 / 48.0, s**5 / 60.0
+    first = (_ODD[0] - 0.5 * s * s + 15.0 * fourth) * f0
+    first += (_ODD[1] + 16.0 * (cube - fourth)) * f1 + (_ODD[2] - 2.0 * cube + fourth) * f2
+    second = (15.0 * fifth - s**3 / 3.0) * f0
+    second += 16.0 * (cube - fifth) * f1 + (fifth - 4.0 * cube) * f2
+    sums[B] += step * first
+    sums[BB] += step * step * second
+
+
+@njit(**BORROWING)
+def _spaced(axis, margin, lowest, highest):  # pragma: no cover - compiled
+    """By which factor an axis must lie closer, by what every second node sums to.
+
+    One over a spacing of 1.3 in standard deviations, as the sum of every second node has it, where
+    the two sums differ by too much; else one. Ends on a bound tell nothing.
+    """
+    if axis[AT_HIGH] > 0.0 or axis[AT_LOW] == BOUND:
+        return 1.0
+    total, alternate = 0.0, 0.0
+    for i in range(lowest, highest + 1):
+        value = margin[i + SIDE] * (0.5 if axis[AT_LOW] == MIRROR and i == 0 else 1.0)
+        total += value
+        alternate += value if i % 2 == 0 else -value
+    error = abs(alternate) / total if total > 0.0 else 0.0
+    if error < _ALTERNATE:
+        return 1.0
+    return max(0.4, 1.3 / (math.pi / math.sqrt(2.0 * math.log(2.0 / min(error, 1.9)))))
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def cover(case, centre, sigma, box, lattice, others, probe, below, floor, here):  # pragma: no cover
     """Integrate a mode: lay a lattice about it, walk, and lay it anew where it was not right."""
-    axes, _, spans, sums, _ = lattice
+    axes, margin, spans, sums, _ = lattice
     has_width = case[0][0] != 1
-    pinned, spacing, calls = np.zeros((2, 2)), SPACING, 0.0
+    pinned, calls = np.zeros((2, 2)), 0.0
+    spacing = np.full(2, SPACING)
     sums[REFERENCE] = here
     for attempt in range(_ATTEMPTS):
         for p in range(2):
-            low, high = box[2 * p], box[2 * p + 1]
-            _lay(axes[p], centre[p], sigma[p], low, high, spacing, pinned[p])
+            ends = box[2 * p : 2 * p + 2]
+            _lay(axes[p], centre[p], sigma[p], ends, spacing[p], pinned[p], p == 1)
         if not has_width:
             axes[1, ORIGIN], axes[1, STEP] = box[2], box[3] - box[2]
             axes[1, FIRST:] = 0.0
         _walk(case, lattice, others, probe, below, floor, centre)
         calls += sums[COUNT]
-        again = False
+        again = uneven = False
         for p in range(2 if has_width else 1):
             lowest, highest = extent(spans, p)
             if lowest <= axes[p, FIRST] and axes[p, AT_LOW] == 0.0 and pinned[p, 0] == 0.0:
                 pinned[p, 0], again = 1.0, True
             if highest >= axes[p, LAST] and axes[p, AT_HIGH] == 0.0 and pinned[p, 1] == 0.0:
                 pinned[p, 1], again = 1.0, True
+            closer = _spaced(axes[p], margin[p], lowest, highest)
+            spacing[p] *= closer
+            uneven = uneven or closer < 1.0
         if has_width and abs(2.0 * sums[EVEN] - sums[TOTAL]) > _UNEVEN * sums[TOTAL]:
-            spacing, again = 0.6 * spacing, True
+            spacing *= 1.0 if uneven else 0.6
+            uneven = True
+        again = again or uneven
         if sums[TOP] > sums[REFERENCE] + 20.0:
             centre[0], centre[1] = sums[TOP_V], sums[TOP_B]
             sums[REFERENCE], again = sums[TOP], True
@@ -310,4 +379,6 @@ def cover(case, centre, sigma, box, lattice, others, probe, below, floor, here):
             break
         if attempt == _ATTEMPTS - 1:
             sums[FULL] = 1.0
+    if axes[1, AT_LOW] == MIRROR:
+        _mend(axes[1], margin[1], sums)
     sums[COUNT] = calls

@@ -24,12 +24,15 @@ from scipy.special import sici
 from ._posterior_lattice import (
     AT_HIGH,
     AT_LOW,
+    BOUND,
     FIRST,
     GREGORY,
     LAST,
+    MIRROR,
     ORIGIN,
     SIDE,
     STEP,
+    STRIP,
     weight,
 )
 from .profile import BORROWING
@@ -54,9 +57,11 @@ def cumulate(axis, margin, low, high, knots):  # pragma: no cover - compiled
 
     `low` and `high` are the first and last node visited.
     """
-    at_low = axis[AT_LOW] > 0.0 and low == int(axis[FIRST])
+    at_low = axis[AT_LOW] == BOUND and low == int(axis[FIRST])
     at_high = axis[AT_HIGH] > 0.0 and high == int(axis[LAST])
-    if at_low or at_high or high - low >= _FREE:
+    if axis[AT_LOW] == MIRROR and low == 0 and not at_high:
+        count = _mirrored(axis, margin, high, knots)
+    elif at_low or at_high or high - low >= _FREE:
         count = _bounded(axis, margin, low, high, at_low, at_high, knots)
     else:
         count = _free(axis, margin, low, high, knots)
@@ -83,6 +88,32 @@ def _free(axis, margin, low, high, knots):  # pragma: no cover - compiled
         knots[0, q] = axis[ORIGIN] + step * (low + 0.5 * (q - 1))
         knots[1, q] = step * mass
         knots[2, q] = max(density, 0.0)
+    return count
+
+
+@njit(**BORROWING)
+def _mirrored(axis, margin, high, knots):  # pragma: no cover - compiled
+    """Fill the knots of a density that is even, from the bound on, a strip above zero."""
+    step, strip, most = axis[STEP], axis[STRIP], _ZERO
+    f0, f1, f2 = margin[SIDE], margin[SIDE + 1], margin[SIDE + 2]
+    start = strip * f0 + strip**3 / 72.0 * (32.0 * f1 - 2.0 * f2 - 30.0 * f0)
+    for j in range(-high, high + 1):
+        start += 0.5 * margin[abs(j) + SIDE]
+    knots[0, 0], knots[1, 0], knots[2, 0] = strip * step, 0.0, f0
+    count = 1
+    for q in range(int(2.0 * strip) + 1, 2 * high + 2):
+        mass = density = 0.0
+        for j in range(-high, high + 1):
+            value, d = margin[abs(j) + SIDE], q - 2 * j
+            if abs(d) <= most:
+                mass += value * _MASS[d + most]
+                density += value * _SINC[d + most]
+            elif d > 0:
+                mass += value
+        knots[0, count] = 0.5 * step * q
+        knots[1, count] = step * (mass - start)
+        knots[2, count] = max(density, 0.0)
+        count += 1
     return count
 
 

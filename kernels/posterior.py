@@ -18,12 +18,14 @@ order where they do.
 What is left is integrated over (v, b) with the prior of both:
 
 1. a coarse map, a cell about every node of a scan, from one matrix product for all spectra;
-2. a lattice about the minimum of the fit, and about every other cell that may hold a share of the
-   mass: climb to the top, measure its width by second differences, lay nodes 1.15 standard
-   deviations apart and walk, column by column, until the density has fallen by e^-8.5. The
-   trapezoid rule converges exponentially; a lattice both of whose halves do not agree is laid
-   closer, one that comes upon a bound of the prior starts its nodes there;
-3. cells that no lattice has been to hold the rest: noise, in faint spectra.
+2. a lattice about the minimum of the fit, and about every other cell that may hold a large share of
+   the mass or a sharp peak: climb to the top, measure its width by second differences, lay nodes
+   1.15 standard deviations apart and walk, column by column, until the density has fallen by
+   e^-8.5. The trapezoid rule converges exponentially; a lattice whose halves do not agree is laid
+   closer, one that comes upon a bound of the prior starts its nodes there, and broadening, in which
+   profiles are even, is mirrored at zero;
+3. cells that no lattice has been to hold the rest: noise, in faint spectra. Those that matter to
+   the mass, or by their distance to a variance, are integrated by a few points each.
 
 Means, deviations and quantiles are those of the sum. Fluxes are Gaussian at each point: their
 variance is the mean of the variances and the variance of the means. `outside` estimates the share

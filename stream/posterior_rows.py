@@ -188,14 +188,16 @@ class PosteriorRows:
                 bounds=self.model.bounds,
                 coarse=self._map(kind, tables),
                 prior=mixture,
-                amplitudes=posterior.Amplitudes(
-                    float(np.sqrt(data.shape[1])), positive=self._config.positive
-                ),
+                amplitudes=self.amplitudes(data.shape[1]),
                 engine=self._engine if shared else None,
                 probe=self.probe(rows),
             )
             out[rows] = self.numbers(found, rows)
         return out
+
+    def amplitudes(self, channels: int) -> posterior.Amplitudes:
+        """Give the prior of amplitudes, of the information of one channel."""
+        return posterior.Amplitudes(float(np.sqrt(channels)), positive=self._config.positive)
 
     def probe(self, rows: NDArray[np.int64]) -> Array | None:
         """Give where the cumulative distributions of some spectra are wanted, see `integrate`."""

@@ -25,7 +25,11 @@ def test_ratios_are_of_spectra_that_both_ways_reached():
         "dynesty network": np.array([50.0, 30.0]),
         "emcee flat": np.array([np.nan, np.nan]),
         "emcee network": np.array([40.0, 50.0]),
+        "dynesty in all": np.array([200_000.0, 180_000.0]),
+        "quadrature": np.array([100.0, 60.0]),
     }
     text = describe(found)
     assert "median 80 flat, 40 network; ratio 2.00; arrived 2 and 2 of 2" in text
     assert "median nan flat, 45 network; ratio nan; arrived 0 and 2 of 2" in text
+    assert "median 190000 evaluations by dynesty, worth 2500 effective draws, 80 by" in text
+    assert text.endswith("ratio 2500")

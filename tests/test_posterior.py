@@ -12,6 +12,7 @@ from synthetic_spectra import REST, WIDTH, WINDOW, sn3_axis, sn3_sample
 from streamfit.kernels import posterior, scan, varpro
 from streamfit.kernels._posterior_lattice import (
     AT_LOW,
+    AXIS,
     FIRST,
     LAST,
     ORIGIN,
@@ -152,9 +153,9 @@ def test_moments_and_evidence_are_those_of_brute_force(case, seed):
 
 def test_nodes_counted_from_a_bound_keep_their_centre_inside_the_arrays():
     """A walk may come upon a bound many nodes away; laid anew from it, nodes lie closer."""
-    axis, reached = np.zeros(6), np.ones(2)
+    axis, reached = np.zeros(AXIS), np.ones(2)
     for away in (30.0, 150.0, 250.0, 4000.0):
-        _lay(axis, away, 1.0, 0.0, 2 * away, SPACING, reached)
+        _lay(axis, away, 1.0, np.array([0.0, 2 * away]), SPACING, reached, False)
         centre = (away - axis[ORIGIN]) / axis[STEP]
         assert abs(centre) <= SIDE - 32
         assert axis[FIRST] <= centre <= axis[LAST]
@@ -180,6 +181,29 @@ def test_far_modes_of_little_mass_have_their_part_in_a_deviation(case):
     assert found.velocity.mean[row] == pytest.approx(v, abs=0.05 * sigma)
     assert found.velocity.sigma[row] == pytest.approx(sigma, rel=0.05)
     assert found.log_evidence[row] == pytest.approx(evidence, abs=0.05)
+
+
+def test_broadening_next_to_nothing_is_mirrored_at_zero(case):
+    """Flat below 15 km/s, and steeper than any Gaussian above: moments, evidence and ranks."""
+    sample = sn3_sample(40, seed=501, snr=(4.0, 9.0))
+    v, b = 40.0, 8.0
+    y = LINES.evaluate(np.r_[v, b, 1.0, 0.2, 0.6, 0.3, 0.2, 0.1])[0]
+    y = (y + sample.noise[0] * np.random.default_rng(21).standard_normal(y.size))[None, :]
+    probe = np.full((1, 7), np.nan)
+    probe[0, 1] = 6.0
+    found = case(y, sample.noise[:1], probe=probe)
+    how = {"centre": (found.velocity.mean[0], 1.0), "reach": (30.0, 60.0)}
+    v_mean, v_sigma, mean, sigma, evidence = brute_force(case, y[0], sample.noise[0], **how)
+    assert found.broadening.sigma[0] < 8.0
+    # A lattice with one of its axes at the least spacing: a part in a hundred of a deviation.
+    assert found.velocity.mean[0] == pytest.approx(v_mean, abs=0.01 * v_sigma)
+    assert found.broadening.mean[0] == pytest.approx(mean, abs=0.02 * sigma)
+    assert found.broadening.sigma[0] == pytest.approx(sigma, rel=0.02)
+    assert found.log_evidence[0] == pytest.approx(evidence, abs=0.02)
+    below = Case(LINES, Bounds(BOX.velocity, (1.0, 6.0)))
+    *_, part = brute_force(below, y[0], sample.noise[0], **how)
+    share = np.exp(part - evidence) * 5.0 / 299.0  # evidences are means over their ranges
+    assert found.below[0, 1] == pytest.approx(share, abs=0.005)
 
 
 def test_a_density_cut_off_by_a_bound_is_integrated_up_to_it():

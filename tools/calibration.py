@@ -1,14 +1,18 @@
 """How often posteriors cover the truth: simulation-based calibration of the whole optical recipe.
 
 Truths are drawn from the flat prior of velocity and broadening, amplitudes as emission lines have
-them, or with ``--amplitudes flat`` evenly between plus and minus the highest SNR; each spectrum is
-fitted and its posterior integrated as a run does it, the noise measured too.
+them, or with ``--amplitudes flat`` evenly between plus and minus the highest SNR, or with
+``gaussian`` from a normal distribution about as wide as the unit information prior, which the
+posterior then has instead; each spectrum is fitted and its posterior integrated as a run does it,
+the noise measured too.
 The rank of a truth is its place in the cumulative posterior:
 if the posterior is right, ranks are uniform, and the central 68.27 and 95 % intervals cover as
 often as they say (Talts et al. 2018, arXiv:1804.06788). That holds for truths of the prior alone:
 lines that all emit are no draws from a prior of either sign. A flat prior has no end but its draws
 have one, so with ``--amplitudes flat`` spectra are left out, by their data alone, whose posterior
-reaches it.
+reaches it. The network's prior follows from the spectrum itself, so no truth can be drawn from it
+beforehand: with ``--lent`` each spectrum has the widened density of another one, and its truth is
+drawn from that.
 
     python -m streamfit.tools.calibration --spectra 100000 --prior mdn --prior-width 10
 """
@@ -26,9 +30,12 @@ from scipy.stats import chisquare
 
 from ..io.records import BatchKey, CubeHeader, FtsAxis, SpectralBatch
 from ..kernels import ils, posterior
+from ..kernels.mixture import Mixture
+from ..kernels.varpro import Bounds
 from ..stream.config import OpticalConfig
+from ..stream.densities import Density
 from ..stream.optical import OpticalRecipe
-from ..stream.posterior_rows import PosteriorRows
+from ..stream.posterior_rows import Informed, PosteriorRows
 from ..stream.reduced_fitter import ReducedFitter
 
 Array = NDArray[np.float64]
@@ -37,6 +44,9 @@ _BINS = 20  # of ranks
 _BATCH = 4096
 _CORR = 1.04  # of every spectrum: one place in SITELLE's field
 _BAND = (1e7 / 685.0, 1e7 / 647.7)  # SN3 [cm-1]
+_DRAWS = 64  # of a mixture, of which one should lie between the bounds
+_OTHER = 1 << 40  # added to the seed of spectra whose priors are lent
+_SCALE = 20.0  # of normal amplitudes, in the noise of a channel
 _WITHIN = 4.0  # standard deviations from the end of the amplitudes' range
 
 
@@ -85,17 +95,19 @@ class Population:
     ----------
     snr : (low, high)
         Of Halpha, log-uniform; the other lines are 0.1 to 1.2 times as bright.
-    flat : bool
-        Instead, each evenly between plus and minus the highest SNR.
+    kind : {"lines", "flat", "gaussian"}
+        That, or each evenly between plus and minus the highest SNR, or each normal.
     """
 
     snr: tuple[float, float]
-    flat: bool = False
+    kind: str = "lines"
 
     def columns(self, rng: np.random.Generator, recipe: OpticalRecipe, count: int) -> Array:
         """Draw the amplitudes of the line columns, shape (spaxel, column)."""
         emission = recipe.model.emission
-        if self.flat:
+        if self.kind == "gaussian":
+            return _SCALE * rng.standard_normal((count, emission.columns))
+        if self.kind == "flat":
             return rng.uniform(-self.snr[1], self.snr[1], (count, emission.columns))
         bright = np.exp(rng.uniform(np.log(self.snr[0]), np.log(self.snr[1]), count))
         column = bright[:, None] * np.exp(
@@ -105,7 +117,13 @@ class Population:
         return column
 
 
-def draw(recipe: OpticalRecipe, count: int, population: Population, seed: int) -> Truth:
+def draw(
+    recipe: OpticalRecipe,
+    count: int,
+    population: Population,
+    seed: int,
+    lent: Informed | None = None,
+) -> Truth:
     """Draw truths from the prior and make their spectra.
 
     Parameters
@@ -115,10 +133,16 @@ def draw(recipe: OpticalRecipe, count: int, population: Population, seed: int) -
     count : int
     population : Population
     seed : int
+    lent : Informed, optional
+        Priors of velocity and broadening; flat without them, or where they know nothing.
     """
     rng, model = np.random.default_rng(seed), recipe.model
     v = rng.uniform(*model.bounds.velocity, size=count)
     b = rng.uniform(*model.bounds.broadening, size=count)
+    if lent is not None:
+        drawn, inside = _inside(lent.mixture, model.bounds, rng)
+        known = lent.known & inside
+        v[known], b[known] = drawn[known].T
     emission = model.emission
     width = np.repeat(_CORR * model.width[None], count, axis=0)
     column = population.columns(rng, recipe, count)
@@ -136,11 +160,35 @@ def draw(recipe: OpticalRecipe, count: int, population: Population, seed: int) -
     return Truth(v, b, amplitude, data.astype(np.float32))
 
 
+def _inside(
+    mixture: Mixture, bounds: Bounds, rng: np.random.Generator
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Draw one point of each mixture between the bounds; whether one of many was."""
+    points = mixture.draw(_DRAWS, rng)
+    low, high = np.array([bounds.velocity, bounds.broadening]).T
+    good = ((points > low) & (points < high)).all(axis=2)
+    first = np.argmax(good, axis=1)
+    return points[np.arange(len(points)), first], good.any(axis=1)
+
+
 class RankedRows(PosteriorRows):
     """Posteriors that also say where the truth lies in them."""
 
     truth: Array  # (spaxel, 2 + line), of the batch
     ranks: Array  # the same shape
+    gaussian = False
+    lent: Informed | None = None  # priors of the batch
+    seen: Informed | None = None  # what the network said of the last one
+
+    def from_network(self, density: Density | None) -> Informed | None:
+        """Keep what the network says, and give what was lent instead."""
+        self.seen = super().from_network(density)
+        return self.lent if self.lent is not None else self.seen
+
+    def amplitudes(self, channels: int) -> posterior.Amplitudes:
+        """Give a proper prior where truths are drawn from it."""
+        own = super().amplitudes(channels)
+        return replace(own, scale=_SCALE, gaussian=True) if self.gaussian else own
 
     def probe(self, rows: NDArray[np.int64]) -> Array:
         """Ask for the cumulative distributions at the truth."""
@@ -152,8 +200,20 @@ class RankedRows(PosteriorRows):
         return super().numbers(found, rows)
 
 
-def calibrate(config: OpticalConfig, count: int, population: Population, seed: int) -> dict:
+def calibrate(
+    config: OpticalConfig, count: int, population: Population, seed: int, *, lent: bool = False
+) -> dict:
     """Fit and integrate spectra of known truth.
+
+    Parameters
+    ----------
+    config : OpticalConfig
+    count : int
+    population : Population
+    seed : int
+    lent : bool
+        Draw velocity and broadening from the network's widened density of a spectrum of lines, and
+        take that for the prior of another.
 
     Returns
     -------
@@ -167,18 +227,18 @@ def calibrate(config: OpticalConfig, count: int, population: Population, seed: i
     engine = recipe.fitter.engine if isinstance(recipe.fitter, ReducedFitter) else None
     rows = RankedRows(recipe.model, header.unit, engine, config)
     recipe.posterior = rows
+    rows.gaussian = population.kind == "gaussian"
     found: dict = {"within": [], "ranks": [], "truth": [], "table": [], "cpu": 0.0}
     for first in range(0, count, _BATCH):
-        truth = draw(recipe, min(_BATCH, count - first), population, seed + first)
-        spaxels = len(truth.velocity)
+        spaxels = min(_BATCH, count - first)
+        rows.lent = _lend(recipe, rows, spaxels, population.snr, seed + first) if lent else None
+        truth = draw(recipe, spaxels, population, seed + first, rows.lent)
         width = np.repeat(_CORR * recipe.model.width[None], spaxels, axis=0)
         at = truth.velocity[:, None], truth.broadening[:, None]
         flux = truth.amplitude * recipe.model.emission.peak_fluxes(*at, width)
         rows.truth = np.concatenate([*at, flux], axis=1)
         rows.ranks = np.full(rows.truth.shape, np.nan)
-        index = np.arange(spaxels, dtype=np.int32)
-        key = BatchKey("calibration", first, first + spaxels)
-        batch = SpectralBatch(key, index, index, truth.data, np.full(spaxels, _CORR), None, None)
+        batch = _batch(truth)
         begun = time.process_time()
         table = recipe.fit(batch)
         if first > 0 or count <= _BATCH:  # the first batch compiles and builds tables
@@ -203,11 +263,30 @@ def calibrate(config: OpticalConfig, count: int, population: Population, seed: i
     }
 
 
+def _batch(truth: Truth) -> SpectralBatch:
+    spaxels = len(truth.velocity)
+    index = np.arange(spaxels, dtype=np.int32)
+    key = BatchKey("calibration", 0, spaxels)
+    return SpectralBatch(key, index, index, truth.data, np.full(spaxels, _CORR), None, None)
+
+
+def _lend(
+    recipe: OpticalRecipe, rows: RankedRows, count: int, snr: tuple[float, float], seed: int
+) -> Informed | None:
+    """Give the network's widened densities of other spectra, of lines."""
+    other = draw(recipe, count, Population(snr), seed + _OTHER)
+    rows.lent = None
+    rows.truth = np.full((count, 2 + len(recipe.model.emission.names)), np.nan)
+    rows.ranks = rows.truth.copy()
+    recipe.fit(_batch(other))
+    return rows.seen
+
+
 def _within(
     recipe: OpticalRecipe, table: pa.RecordBatch, population: Population, width: Array
 ) -> NDArray[np.bool_]:
     """Tell whose amplitudes are well inside the range of their draws, by the posterior alone."""
-    if not population.flat:
+    if population.kind != "flat":
         return np.ones(len(width), dtype=bool)
     v, b = (table[f"post_{name}"].to_numpy()[:, None] for name in ("velocity", "broadening"))
     emission = recipe.model.emission
@@ -251,10 +330,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="coverage and ranks of simulated posteriors")
     parser.add_argument("--spectra", type=int, default=100_000)
     parser.add_argument("--snr", type=float, nargs=2, default=(3.0, 100.0))
-    parser.add_argument("--amplitudes", choices=("lines", "flat"), default="lines")
+    parser.add_argument("--amplitudes", choices=("lines", "flat", "gaussian"), default="lines")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--prior", choices=("mdn", "flat"), default="mdn")
     parser.add_argument("--prior-width", type=float, default=10.0)
+    parser.add_argument("--lent", action="store_true")
     parser.add_argument("--positive", action="store_true")
     parser.add_argument("--velocity-range", type=float, nargs=2, default=(-500.0, 500.0))
     parser.add_argument("--broadening-range", type=float, nargs=2, default=(1.0, 200.0))
@@ -270,8 +350,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         no_mdn=chosen.prior == "flat",
     )
     recipe = OpticalRecipe(sn3_header(), config)
-    population = Population(tuple(chosen.snr), flat=chosen.amplitudes == "flat")
-    found = calibrate(config, chosen.spectra, population, chosen.seed)
+    population = Population(tuple(chosen.snr), chosen.amplitudes)
+    found = calibrate(config, chosen.spectra, population, chosen.seed, lent=chosen.lent)
     print(f"prior: {recipe.schema.metadata[b'prior'].decode()}")
     print(describe(found, recipe.model.emission.names))
     return 0

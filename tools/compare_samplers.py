@@ -1,4 +1,4 @@
-"""How many likelihoods samplers need, with the network's density and without it.
+"""How many likelihoods samplers need, with the network's density, without it, and a quadrature.
 
 Simulated spectra as in `calibration.py`, one posterior, flat in everything, reached in two ways:
 
@@ -9,7 +9,9 @@ Simulated spectra as in `calibration.py`, one posterior, flat in everything, rea
 
 What counts is evaluations for each effective draw: Kish's size of dynesty's weights, emcee's draws
 over their autocorrelation time once the ensemble has the mean and deviation of the integrated
-posterior.
+posterior. Beside them stands what the quadrature of `posterior.py` evaluates for the same
+posterior, its moments being right to a per cent or so: a sampler's deviation is as good with some
+two thousand effective draws.
 
     python -m streamfit.tools.compare_samplers --spectra 20
 """
@@ -18,16 +20,20 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..io.records import BatchKey, SpectralBatch
+from ..kernels import varpro
 from ..kernels.full_posterior import FullPosterior
 from ..kernels.mixture import Mixture
+from ..kernels.posterior import Posterior
 from ..stream.config import OpticalConfig
 from ..stream.explore import WatchedRows
 from ..stream.optical import OpticalRecipe
+from ..stream.posterior_rows import Informed, PosteriorRows
 from ..stream.reduced_fitter import ReducedFitter
 from ..stream.sampling import ensemble, nested
 from .calibration import Population, draw, sn3_header
@@ -35,6 +41,14 @@ from .calibration import Population, draw, sn3_header
 Array = NDArray[np.float64]
 
 _WIDE = 3.0  # of the network's standard deviations, so that it bounds what is sampled
+_WAYS = (
+    "dynesty flat",
+    "dynesty network",
+    "emcee flat",
+    "emcee network",
+    "dynesty in all",
+    "quadrature",
+)
 _CORR = 1.04
 _STARTS = 400
 _CLOSE = 0.5  # of a deviation: an ensemble this far off has not arrived
@@ -51,8 +65,41 @@ class Bounded(FullPosterior):
         return super().log_likelihood(point) + flat - own
 
 
+class CountedRows(WatchedRows):
+    """Posteriors that are also integrated under the flat prior, the evaluations counted."""
+
+    evaluations = 0
+    flat: dict[str, NDArray]
+
+    def integrate(
+        self,
+        data: NDArray[np.floating],
+        weight: Array,
+        fit: varpro.Fit,
+        noise: Array,
+        geometry: varpro.Geometry,
+        tables: Any,
+        prior: Informed | None = None,
+    ) -> Array:
+        """Integrate with the flat prior, keep that, then with the one given."""
+        what = data, weight, fit, noise, geometry, tables
+        self.flat = self.named(PosteriorRows.integrate(self, *what, None))
+        flat = self.evaluations
+        found = super().integrate(*what, prior)
+        self.evaluations = flat
+        return found
+
+    def numbers(self, found: Posterior, rows: NDArray[np.int64]) -> Array:
+        """Keep the evaluations of the one spectrum."""
+        self.evaluations = int(found.evaluations[0])
+        return super().numbers(found, rows)
+
+
 def measure(count: int, snr: tuple[float, float], seed: int, live: int) -> dict[str, Array]:
-    """Give evaluations for an effective draw of each way, shape (spectrum,); NaN: not arrived."""
+    """Give evaluations of each way, shape (spectrum,); NaN where an ensemble has not arrived.
+
+    Of samplers for an effective draw; under ``dynesty in all`` and ``quadrature`` for a posterior.
+    """
     config = OpticalConfig(
         velocity_range=(-500.0, 500.0),
         broadening_range=(1.0, 200.0),
@@ -64,22 +111,22 @@ def measure(count: int, snr: tuple[float, float], seed: int, live: int) -> dict[
     header = sn3_header()
     recipe = OpticalRecipe(header, config)
     engine = recipe.fitter.engine if isinstance(recipe.fitter, ReducedFitter) else None
-    rows = WatchedRows(recipe.model, header.unit, engine, config)
+    rows = CountedRows(recipe.model, header.unit, engine, config)
     recipe.posterior = rows
     truth = draw(recipe, count, Population(snr), seed)
-    ways = ("dynesty flat", "dynesty network", "emcee flat", "emcee network")
-    found = {way: np.full(count, np.nan) for way in ways}
+    found = {way: np.full(count, np.nan) for way in _WAYS}
     for s in range(count):
         index = np.zeros(1, dtype=np.int32)
         batch = SpectralBatch(
             BatchKey("samplers", s, s + 1), index, index, truth.data[s : s + 1], np.full(1, _CORR)
         )
-        row = recipe.fit(batch).to_pylist()[0]
+        recipe.fit(batch)
         assert rows.spectrum is not None
         model = recipe.model
         flat = FullPosterior.of(rows.spectrum, model.emission, model.continuum, model.bounds)
         draws = nested(flat, seed + s, live=live)
         found["dynesty flat"][s] = draws.evaluations / draws.effective
+        found["dynesty in all"][s], found["quadrature"][s] = draws.evaluations, rows.evaluations
         if rows.informed is None or not rows.informed.known[0]:
             continue
         bounded = Bounded(**{name: getattr(flat, name) for name in flat.__slots__})
@@ -94,8 +141,10 @@ def measure(count: int, snr: tuple[float, float], seed: int, live: int) -> dict[
         ):
             draws = ensemble(flat, start, seed + s)
             v = draws.points[:, 0]
-            sigma = row["post_velocity_sigma"]
-            arrived = abs(v.mean() - row["post_velocity"]) < _CLOSE * sigma
+            mean, sigma = (
+                float(rows.flat[name][0]) for name in ("post_velocity", "post_velocity_sigma")
+            )
+            arrived = abs(v.mean() - mean) < _CLOSE * sigma
             if arrived and 1 - _CLOSE < v.std() / sigma < 1 + _CLOSE:
                 found[way][s] = draws.evaluations / draws.effective
     return found
@@ -118,6 +167,12 @@ def describe(found: dict[str, Array]) -> str:
             f"{_median(network):.0f} network; ratio {ratio:.2f}; arrived "
             f"{np.isfinite(flat).sum()} and {np.isfinite(network).sum()} of {flat.size}"
         )
+    whole, own = found["dynesty in all"], found["quadrature"]
+    lines.append(
+        f"a posterior: median {_median(whole):.0f} evaluations by dynesty, worth "
+        f"{_median(whole / found['dynesty flat']):.0f} effective draws, {_median(own):.0f} by "
+        f"quadrature; ratio {_median(whole / own):.0f}"
+    )
     return "\n".join(lines)
 
 
