@@ -87,9 +87,8 @@ class OpticalRecipe:
         self.full = self.model if most == 1 else with_components(self.model, most)
         self._choose, self._seed = config.components == "auto", seed
         self.noise = choose_noise(header, self.model, config.noise)
-        tables = worthwhile(
-            self.model, self.noise.kind, header.shape, config.region, bayes=config.bayes
-        )
+        kind, shape = self.noise.kind, header.shape
+        tables = worthwhile(self.model, kind, shape, config.region, bayes=config.bayes)
         self.fitter = ReducedFitter(self.model) if fitter is varpro.fit and tables else fitter
         emission = self.model.emission
         self.notes = self.model.notes
