@@ -6,31 +6,6 @@ import pytest
 from streamfit.stream import job
 from streamfit.stream.job import resident
 
-# Files whose tests call compiled functions, those first that compile nearly all of them.
-COMPILE_MOST = ("bench", "component_rows")
-COMPILED = frozenset(
-    """cholesky compare_samplers components demo explore fit_graph full_posterior importance inspect
-    mdn memory neighbours optical posterior posterior_rows profile real_data reduced_fitter resume
-    scan scatter score_map varpro varpro_limits""".split()
-)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker compile while the others run what needs nothing compiled.
-
-    A file's tests stay together, and with them its fixtures.
-    """
-
-    def place(item: pytest.Item) -> int:
-        name = item.path.stem.removeprefix("test_")
-        return 0 if name in COMPILE_MOST else 2 if name in COMPILED else 1
-
-    items.sort(key=place)
-    for item in items:
-        name = item.path.stem if place(item) else "compile most"
-        item.add_marker(pytest.mark.xdist_group(name))
-
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
