@@ -27,6 +27,8 @@ class Nested(NamedTuple):
     log_evidence, log_evidence_error : float
     evaluations : int
         Of the likelihood.
+    results : object
+        dynesty's own, for its tools.
     """
 
     points: Array
@@ -35,6 +37,7 @@ class Nested(NamedTuple):
     log_evidence: float
     log_evidence_error: float
     evaluations: int
+    results: Any
 
     @property
     def effective(self) -> float:
@@ -95,4 +98,5 @@ def run(
         float(found.logz[-1]),
         float(found.logzerr[-1]),
         int(np.sum(found.ncall)),
+        found,
     )

@@ -42,7 +42,7 @@ Array = NDArray[np.float64]
 
 _BINS = 20  # of ranks
 _BATCH = 4096
-_CORR = 1.04  # of every spectrum: one place in SITELLE's field
+CORR = 1.04  # of every spectrum: one place in SITELLE's field
 _BAND = (1e7 / 685.0, 1e7 / 647.7)  # SN3 [cm-1]
 _DRAWS = 64  # of a mixture, of which one should lie between the bounds
 _OTHER = 1 << 40  # added to the seed of spectra whose priors are lent
@@ -144,7 +144,7 @@ def draw(
         known = lent.known & inside
         v[known], b[known] = drawn[known].T
     emission = model.emission
-    width = np.repeat(_CORR * model.width[None], count, axis=0)
+    width = np.repeat(CORR * model.width[None], count, axis=0)
     column = population.columns(rng, recipe, count)
     amplitude = column[:, emission.column] * emission.shares(v[:, None], b[:, None], width)
     centre, sigma = emission.centres(v[:, None]), emission.sigmas(v[:, None], b[:, None])
@@ -233,7 +233,7 @@ def calibrate(
         spaxels = min(_BATCH, count - first)
         rows.lent = _lend(recipe, rows, spaxels, population.snr, seed + first) if lent else None
         truth = draw(recipe, spaxels, population, seed + first, rows.lent)
-        width = np.repeat(_CORR * recipe.model.width[None], spaxels, axis=0)
+        width = np.repeat(CORR * recipe.model.width[None], spaxels, axis=0)
         at = truth.velocity[:, None], truth.broadening[:, None]
         flux = truth.amplitude * recipe.model.emission.peak_fluxes(*at, width)
         rows.truth = np.concatenate([*at, flux], axis=1)
@@ -267,7 +267,7 @@ def _batch(truth: Truth) -> SpectralBatch:
     spaxels = len(truth.velocity)
     index = np.arange(spaxels, dtype=np.int32)
     key = BatchKey("calibration", 0, spaxels)
-    return SpectralBatch(key, index, index, truth.data, np.full(spaxels, _CORR), None, None)
+    return SpectralBatch(key, index, index, truth.data, np.full(spaxels, CORR), None, None)
 
 
 def _lend(

@@ -9,28 +9,20 @@ from its threads of live points (Higson et al. 2018, arXiv:1704.03459).
     python -m streamfit.tools.compare_nested --spectra 50
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import dynesty
 import numpy as np
 from dynesty.utils import resample_run
 from numpy.typing import NDArray
 
-from ..io.records import BatchKey, SpectralBatch
+from ..kernels import nested_sampling
 from ..kernels.full_posterior import FullPosterior
-from ..kernels.posterior import Posterior
-from ..stream.config import OpticalConfig
-from ..stream.explore import WatchedRows
-from ..stream.optical import OpticalRecipe
-from ..stream.reduced_fitter import ReducedFitter
-from .calibration import Population, draw, sn3_header
+from .single_spectra import compare, fit_singly
 
 Array = NDArray[np.float64]
 
-_CORR = 1.04
 _AGAIN = 25  # runs drawn from one
 _NAMES = ("velocity", "broadening")
 
@@ -57,37 +49,17 @@ class Beside(NamedTuple):
     evaluations: tuple[int, int]
 
 
-class CountedRows(WatchedRows):
-    """Posteriors of one spectrum that say how often the density was evaluated."""
-
-    evaluations = 0
-
-    def numbers(self, found: Posterior, rows: NDArray[np.int64]) -> Array:
-        """Keep the evaluations."""
-        self.evaluations = int(found.evaluations[0])
-        return super().numbers(found, rows)
-
-
 def sample(full: FullPosterior, live: int, seed: int) -> tuple[Array, Array, Array, int]:
     """Sample nested: moments, their errors, ln evidence and its error, evaluations."""
-    sampler_of: Any = dynesty.NestedSampler
     rng = np.random.default_rng(seed)
-    sampler = sampler_of(
-        full.log_likelihood,
-        full.transform,
-        full.dimensions,
-        nlive=live,
-        sample="rwalk",
-        bootstrap=0,
-        rstate=rng,
-    )
-    sampler.run_nested(print_progress=False, dlogz=0.05)
-    found: Any = sampler.results
+    how = {"live": live, "remain": 0.05, "sample": "rwalk"}
+    nested = nested_sampling.run(full.log_likelihood, full.transform, full.dimensions, rng, **how)
+    found = nested.results
     again: Any = [resample_run(found, rstate=rng) for _ in range(_AGAIN)]
     error = np.std([_moments(run) for run in again], axis=0)
     own = float(np.std([run.logz[-1] for run in again]))
-    evidence = np.array([full.log_evidence(float(found.logz[-1])), own])
-    return _moments(found), error, evidence, int(np.sum(found.ncall))
+    evidence = np.array([full.log_evidence(nested.log_evidence), own])
+    return _moments(found), error, evidence, nested.evaluations
 
 
 def _moments(found: Any) -> Array:
@@ -101,34 +73,15 @@ def _moments(found: Any) -> Array:
 
 def measure(count: int, snr: tuple[float, float], seed: int, live: int) -> list[Beside]:
     """Integrate and sample the posteriors of simulated spectra."""
-    config = OpticalConfig(
-        velocity_range=(-500.0, 500.0),
-        broadening_range=(1.0, 200.0),
-        noise="band",
-        bayes=True,
-        prior="flat",
-        no_mdn=True,
-    )
-    header = sn3_header()
-    recipe = OpticalRecipe(header, config)
-    engine = recipe.fitter.engine if isinstance(recipe.fitter, ReducedFitter) else None
-    rows = CountedRows(recipe.model, header.unit, engine, config)
-    recipe.posterior = rows
-    truth, model = draw(recipe, count, Population(snr), seed), recipe.model
     found = []
-    for s in range(count):
-        index = np.zeros(1, dtype=np.int32)
-        key = BatchKey("nested", s, s + 1)
-        data = truth.data[s : s + 1]
-        row = recipe.fit(SpectralBatch(key, index, index, data, np.full(1, _CORR))).to_pylist()[0]
-        assert rows.spectrum is not None
-        full = FullPosterior.of(rows.spectrum, model.emission, model.continuum, model.bounds)
-        theirs, error, evidence, calls = sample(full, live, seed + s)
+    for s, one in enumerate(fit_singly(count, snr, seed, prior="flat", no_mdn=True)):
+        row = one.row
+        theirs, error, evidence, calls = sample(one.full, live, seed + s)
         own = np.array([[row[f"post_{name}{end}"] for end in ("", "_sigma")] for name in _NAMES])
         evidence = np.array([row["log_evidence"], *evidence])
-        found.append(Beside(own, theirs, error, evidence, (rows.evaluations, calls)))
+        found.append(Beside(own, theirs, error, evidence, (one.rows.evaluations, calls)))
         numbers = np.concatenate([own.ravel(), theirs.ravel(), error.ravel(), evidence])
-        print(s, f"{truth.snr[s]:.1f}", *np.round(numbers, 4), flush=True, file=sys.stderr)
+        print(s, f"{one.snr:.1f}", *np.round(numbers, 4), flush=True, file=sys.stderr)
     return found
 
 
@@ -167,14 +120,8 @@ def _rms(values: Array) -> float:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare and print."""
-    parser = argparse.ArgumentParser(description="integrated posteriors beside nested sampling")
-    parser.add_argument("--spectra", type=int, default=50)
-    parser.add_argument("--snr", type=float, nargs=2, default=(3.0, 100.0))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--live", type=int, default=500)
-    chosen = parser.parse_args(argv)
-    print(describe(measure(chosen.spectra, tuple(chosen.snr), chosen.seed, chosen.live)))
-    return 0
+    text = "integrated posteriors beside nested sampling"
+    return compare(measure, describe, argv, description=text, spectra=50)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ two thousand effective draws.
     python -m streamfit.tools.compare_samplers --spectra 20
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,18 +24,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..io.records import BatchKey, SpectralBatch
 from ..kernels import varpro
 from ..kernels.full_posterior import FullPosterior
 from ..kernels.mixture import Mixture
-from ..kernels.posterior import Posterior
-from ..stream.config import OpticalConfig
-from ..stream.explore import WatchedRows
-from ..stream.optical import OpticalRecipe
 from ..stream.posterior_rows import Informed, PosteriorRows
-from ..stream.reduced_fitter import ReducedFitter
 from ..stream.sampling import ensemble, nested
-from .calibration import Population, draw, sn3_header
+from .single_spectra import CountedRows, compare, fit_singly
 
 Array = NDArray[np.float64]
 
@@ -49,7 +42,6 @@ _WAYS = (
     "dynesty in all",
     "quadrature",
 )
-_CORR = 1.04
 _STARTS = 400
 _CLOSE = 0.5  # of a deviation: an ensemble this far off has not arrived
 
@@ -65,10 +57,9 @@ class Bounded(FullPosterior):
         return super().log_likelihood(point) + flat - own
 
 
-class CountedRows(WatchedRows):
-    """Posteriors that are also integrated under the flat prior, the evaluations counted."""
+class TwiceRows(CountedRows):
+    """Posteriors that are also integrated under the flat prior, whose evaluations count."""
 
-    evaluations = 0
     flat: dict[str, NDArray]
 
     def integrate(
@@ -89,41 +80,16 @@ class CountedRows(WatchedRows):
         self.evaluations = flat
         return found
 
-    def numbers(self, found: Posterior, rows: NDArray[np.int64]) -> Array:
-        """Keep the evaluations of the one spectrum."""
-        self.evaluations = int(found.evaluations[0])
-        return super().numbers(found, rows)
-
 
 def measure(count: int, snr: tuple[float, float], seed: int, live: int) -> dict[str, Array]:
     """Give evaluations of each way, shape (spectrum,); NaN where an ensemble has not arrived.
 
     Of samplers for an effective draw; under ``dynesty in all`` and ``quadrature`` for a posterior.
     """
-    config = OpticalConfig(
-        velocity_range=(-500.0, 500.0),
-        broadening_range=(1.0, 200.0),
-        noise="band",
-        bayes=True,
-        prior="mdn",
-        prior_width=_WIDE,
-    )
-    header = sn3_header()
-    recipe = OpticalRecipe(header, config)
-    engine = recipe.fitter.engine if isinstance(recipe.fitter, ReducedFitter) else None
-    rows = CountedRows(recipe.model, header.unit, engine, config)
-    recipe.posterior = rows
-    truth = draw(recipe, count, Population(snr), seed)
     found = {way: np.full(count, np.nan) for way in _WAYS}
-    for s in range(count):
-        index = np.zeros(1, dtype=np.int32)
-        batch = SpectralBatch(
-            BatchKey("samplers", s, s + 1), index, index, truth.data[s : s + 1], np.full(1, _CORR)
-        )
-        recipe.fit(batch)
-        assert rows.spectrum is not None
-        model = recipe.model
-        flat = FullPosterior.of(rows.spectrum, model.emission, model.continuum, model.bounds)
+    given = fit_singly(count, snr, seed, TwiceRows, prior="mdn", prior_width=_WIDE)
+    for s, (_, _, flat, rows) in enumerate(given):
+        assert isinstance(rows, TwiceRows)
         draws = nested(flat, seed + s, live=live)
         found["dynesty flat"][s] = draws.evaluations / draws.effective
         found["dynesty in all"][s], found["quadrature"][s] = draws.evaluations, rows.evaluations
@@ -184,14 +150,8 @@ def _median(values: Array) -> float:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="likelihoods that samplers need")
-    parser.add_argument("--spectra", type=int, default=20)
-    parser.add_argument("--snr", type=float, nargs=2, default=(3.0, 100.0))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--live", type=int, default=500)
-    chosen = parser.parse_args(argv)
-    print(describe(measure(chosen.spectra, tuple(chosen.snr), chosen.seed, chosen.live)))
-    return 0
+    text = "likelihoods that samplers need"
+    return compare(measure, describe, argv, description=text, spectra=20)
 
 
 if __name__ == "__main__":
