@@ -45,6 +45,7 @@ from ._posterior_lattice import (
 from ._posterior_point import NOWHERE, line_width
 from ._posterior_rest import BINS, add_rest, scale
 from ._posterior_sum import cdf, cumulate, quantile
+from ._posterior_tilt import BRIGHT, tilt_about
 from .profile import BORROWING, SINC
 
 MODES: Final = 12
@@ -153,9 +154,12 @@ def find_modes(case, start, best, cells, box, space, probe, scalars, floor):  # 
         likely += reach(main, centre[0], centre[1])
         if known or (count > 0 and likely < _both(held, log_total(cells)) + _LIKELY):
             continue
+        if gain > BRIGHT:
+            calls += tilt_about(case, centre, sigma)
         lattice = axes[count], margin[count], spans[count], sums[count], flux[count]
         cover(case, centre, sigma, box, lattice, (axes, spans, count), probe, below[count],
               floor, here)  # fmt: skip
+        case[4][4][:] = 0.0
         calls += sums[count, COUNT]
         if not sums[count, TOTAL] > 1e-100:
             continue

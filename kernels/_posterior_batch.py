@@ -13,7 +13,7 @@ from ._posterior import (
     summarise,
 )
 from ._posterior_cells import fill_cells, weighted_nodes
-from ._posterior_point import EXACT, REDUCED
+from ._posterior_point import EXACT, REDUCED, SHIFTS
 from ._posterior_rest import rest_space
 from ._reduction import aligned
 from ._rows import dot
@@ -102,7 +102,7 @@ def integrate_all(spectra, model, t, polynomials, coarse, engine, box, amplitude
     work, small = reduced_work(lines, m, 2), small_space(lines, m)
     room = exact_space(channels, polynomials.shape[0], lines)
     exact = (t, room[0], room[1], room[2], room[3], room[4], room[5], room[6], room[7])
-    single, theta = aligned((channels + 7) & ~7), np.zeros(2)
+    single, theta, tilt = aligned((channels + 7) & ~7), np.zeros(2), np.zeros(SHIFTS + m)
     cells, space, rest = cells_space(table.shape[0]), modes_space(lines), rest_space(lines)
     lower, z = factors, np.zeros((table.shape[0], m))
     weighted = products[0].shape[0] > 0
@@ -119,7 +119,7 @@ def integrate_all(spectra, model, t, polynomials, coarse, engine, box, amplitude
         reduced = nodes[s] >= 0 and square < _ROUNDING
         spectrum = (REDUCED if reduced else EXACT, (scale[s], width[s]), max(nodes[s], 0))
         prior = (flat_density[s], amplitudes[0], amplitudes[1], mixture[s], amplitudes[2])
-        case = (model, theta, spectrum, exact, (frame, tables, work, single), small, prior)
+        case = (model, theta, spectrum, exact, (frame, tables, work, single, tilt), small, prior)
         if weighted:
             weighted_nodes(s, products, sizes, lower, z)
         else:

@@ -5,7 +5,8 @@ columns, whitened. From there on a point costs the same. Tuples that are handed 
 
 - `spectrum`: (engine, scale and width, spline node, y y), `EXACT` or `REDUCED`;
 - `exact`: (axis, weights, whitened spectrum and continuum rows, line rows, shares, waves, state);
-- `tables`: what `_reduced.py` needs: (frame, tables, work, spectrum);
+- `tables`: what `_reduced.py` needs, (frame, tables, work, spectrum), and the tilt by which it is
+  corrected (`_posterior_tilt.py`);
 - `small`: (c, G and its factor, amplitudes, columns dropped, work);
 - `prior`: (log of flat density, ridge, log of amplitude scale, mixture rows, one where amplitudes
   are not negative).
@@ -32,6 +33,7 @@ from .profile import BORROWING, GAUSSIAN, SINC, turns
 
 EXACT: Final = 0
 REDUCED: Final = 1
+OFFSET, ALONG, ACROSS, AT_V, AT_SQUARE, SHIFTS = 0, 1, 2, 3, 4, 5  # of a tilt
 NOWHERE: Final = -1e300  # log density where there is none
 _RIDGE = 1e-6  # of a column's weight: what float32 leaves of two lines at one place
 _LEAST = 0.1  # of a broadening [km/s]: at zero the profile is 0 / 0
@@ -213,6 +215,18 @@ def log_prior(v, b, prior):  # pragma: no cover - compiled
     return prior[0] + top + math.log(total)
 
 
+@njit(**BORROWING)
+def _tilted(theta, tilt, small, prior):  # pragma: no cover - compiled
+    """Correct the amplitudes of a reduced point; give what its log likelihood lacks."""
+    amplitude = small[2]
+    for a in range(amplitude.size):
+        amplitude[a] += tilt[SHIFTS + a]
+        if prior[4] > 0.0:
+            amplitude[a] = max(amplitude[a], 0.0)
+    value = tilt[OFFSET] + tilt[ALONG] * (theta[0] - tilt[AT_V])
+    return value + tilt[ACROSS] * (theta[1] * theta[1] - tilt[AT_SQUARE])
+
+
 @njit(**BORROWING, forceinline=True)
 def density(model, theta, spectrum, exact, tables, small, prior):  # pragma: no cover - compiled
     """Log of prior times likelihood at theta; amplitudes and their factor stay in `small`."""
@@ -225,6 +239,8 @@ def density(model, theta, spectrum, exact, tables, small, prior):  # pragma: no 
     if code == FOUND:
         _gather_reduced(model, tables[2], small)
         value = solve(small, prior)
+        if value > NOWHERE:
+            value += _tilted(theta, tables[4], small, prior)
     if value == NOWHERE:  # outside the tables, or singular by their rounding
         gather_exact(model, theta, spectrum, exact, small)
         value = solve(small, prior)

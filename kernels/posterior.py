@@ -31,7 +31,8 @@ Means, deviations and quantiles are those of the sum. Fluxes are Gaussian at eac
 variance is the mean of the variances and the variance of the means. `outside` estimates the share
 of the mass that lies beyond a lattice's rim or in cells too coarse for their peaks.
 
-Points are evaluated on the reduced basis (`reduced.py`) where it holds, else on exact profiles. One
+Points are evaluated on the reduced basis (`reduced.py`) where it holds, else on exact profiles.
+About a bright mode three exact points take away what the basis errs by (`_posterior_tilt.py`). One
 kinematic group only: with more, (v, b) is no longer a plane.
 """
 

@@ -24,6 +24,7 @@ from .single_spectra import compare, fit_singly
 Array = NDArray[np.float64]
 
 _AGAIN = 25  # runs drawn from one
+_WALKS = 60  # steps of a walk: with dynesty's 28 the draws are not quite independent
 _NAMES = ("velocity", "broadening")
 
 
@@ -52,7 +53,7 @@ class Beside(NamedTuple):
 def sample(full: FullPosterior, live: int, seed: int) -> tuple[Array, Array, Array, int]:
     """Sample nested: moments, their errors, ln evidence and its error, evaluations."""
     rng = np.random.default_rng(seed)
-    how = {"live": live, "remain": 0.05, "sample": "rwalk"}
+    how = {"live": live, "remain": 0.05, "sample": "rwalk", "walks": _WALKS}
     nested = nested_sampling.run(full.log_likelihood, full.transform, full.dimensions, rng, **how)
     found = nested.results
     again: Any = [resample_run(found, rstate=rng) for _ in range(_AGAIN)]
