@@ -87,6 +87,14 @@ def sn3_header() -> CubeHeader:
     )
 
 
+_ESTIMATES = {
+    "likeliest": "maximum likelihood",
+    "velocity": "fit",
+    "post_velocity": "posterior mean",
+    "post_velocity_q50": "median",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Population:
     """What amplitudes are drawn from.
@@ -220,7 +228,9 @@ def calibrate(
     dict
         ``within``, (spaxel,), whether the posterior keeps within what amplitudes are drawn from,
         ``ranks``, (spaxel, 2 + line), ``truth``, a `Truth` without data, ``table``, columns of the
-        run by name, and ``cpu``, microseconds per spectrum of fit and posterior.
+        run by name and ``likeliest``, the velocity of the highest likelihood anywhere, which the
+        fit has that starts from the scan instead of the network, and ``cpu``, microseconds per
+        spectrum of fit and posterior.
     """
     header = sn3_header()
     recipe = OpticalRecipe(header, config)
@@ -228,6 +238,7 @@ def calibrate(
     rows = RankedRows(recipe.model, header.unit, engine, config)
     recipe.posterior = rows
     rows.gaussian = population.kind == "gaussian"
+    alone = OpticalRecipe(header, replace(config, bayes=False, prior="flat", no_mdn=True))
     found: dict = {"within": [], "ranks": [], "truth": [], "table": [], "cpu": 0.0}
     for first in range(0, count, _BATCH):
         spaxels = min(_BATCH, count - first)
@@ -243,10 +254,12 @@ def calibrate(
         table = recipe.fit(batch)
         if first > 0 or count <= _BATCH:  # the first batch compiles and builds tables
             found["cpu"] += time.process_time() - begun
+        likeliest = alone.fit(batch)["velocity"].to_numpy()
         found["within"].append(_within(recipe, table, population, width))
         found["ranks"].append(rows.ranks)
         found["truth"].append(replace(truth, data=np.zeros((spaxels, 0), np.float32)))
-        found["table"].append({name: table[name].to_numpy() for name in table.schema.names})
+        columns = {name: table[name].to_numpy() for name in table.schema.names}
+        found["table"].append(columns | {"likeliest": likeliest})
     timed = count - _BATCH if count > _BATCH else count
     truths, tables = found["truth"], found["table"]
     return {
@@ -313,13 +326,10 @@ def describe(found: dict, names: Sequence[str]) -> str:
         rows = (truth.snr >= low) & (truth.snr < high) & within
         if rows.any():
             errors = [
-                np.sqrt(np.nanmean(np.square(table[name] - truth.velocity)[rows]))
-                for name in ("velocity", "post_velocity", "post_velocity_q50")
+                f"{np.sqrt(np.nanmean(np.square(table[column] - truth.velocity)[rows])):.2f} {name}"
+                for column, name in _ESTIMATES.items()
             ]
-            lines.append(
-                f"S/N {low}-{high}: rms error of velocity {errors[0]:.2f} fit, {errors[1]:.2f} "
-                f"posterior mean, {errors[2]:.2f} median [km/s]"
-            )
+            lines.append(f"S/N {low}-{high}: rms error of velocity [km/s] {', '.join(errors)}")
     lines.append(f"{int(within.sum())} of {within.size} spectra")
     lines.append(f"{found['cpu']:.0f} us of CPU a spectrum, fit and posterior")
     return "\n".join(lines)
