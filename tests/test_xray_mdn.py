@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,11 +23,14 @@ from streamfit.models.xray_mdn import (
     XrayNetwork,
     density_of,
 )
-from streamfit.tools.compare_xray_mdn import figures, predict, ranks_within
+from streamfit.tools.compare_xray_mdn import COUNTS, figures, predict, ranks_within
 from streamfit.tools.xray_batches import Simulator
 from streamfit.tools.xray_clusters import TESTED
 from streamfit.tools.xray_responses import invented
 from streamfit.tools.xray_shards import draw_shard, joined
+
+COLUMNS = "bias", "sigma", "inside_68", "inside_95", "uneven"  # of the table of accuracy
+EVEN = 0.04  # distance of the ranks from even ones that the page admits to
 
 
 @pytest.fixture(scope="module")
@@ -218,3 +222,45 @@ def test_truths_lie_where_they_should(network, shard):
             assert one.inside_95 > 0.95 - 3 * 0.028
     probability = network.density(shard.log_flux, shard.sigma, **told(shard)).second
     assert probability[60:].mean() > probability[:60].mean() + 0.15
+
+
+def test_what_was_measured_of_it_holds_on_every_range_of_counts(network):
+    measured = network.card.measured
+    assert measured["clusters"] >= 10_000
+    for row in measured["rows"]:
+        for one in row["figures"]:
+            assert abs(one["bias"]) < 0.2, (row["plasmas"], row["column"], row["counts"], one)
+    everything = [row for row in measured["rows"] if row["counts"] == [COUNTS[0], COUNTS[-1]]]
+    assert len(everything) == 4
+    for row in everything:
+        for one in row["figures"]:
+            assert one["uneven"] < EVEN, (row["plasmas"], row["column"], one)
+
+
+def test_the_table_of_accuracy_is_what_the_card_measured(network):
+    page = (Path(__file__).parents[1] / "docs" / "xray-accuracy.md").read_text()
+    table = page.partition("<!-- figures: xray mdn -->\n")[2].partition("\n<!-- end")[0]
+    found = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    assert len(found) == 11
+    named = {("one", "told"): 1, ("one, column free", "free"): 1, ("two", "told"): 2}
+    for plasmas, counts, clusters, *cells in found:
+        (column, number) = next((key[1], n) for key, n in named.items() if key[0] == plasmas)
+        row = next(
+            row
+            for row in network.card.measured["rows"]
+            if (row["plasmas"], row["column"]) == (number, column) and labelled(row) == counts
+        )
+        assert int(clusters.replace(",", "")) == row["figures"][0]["n"]
+        for cell, name in zip(cells, COLUMNS, strict=True):
+            wanted = [one[name] for one in row["figures"][:4]]
+            # Written with two digits at least.
+            told = [float(number) for number in cell.split(", ")]
+            np.testing.assert_allclose(told, wanted, rtol=0.05, atol=0.0051)
+
+
+def labelled(row):
+    """Name the counts of a row as the table does."""
+    low, high = row["counts"]
+    if [low, high] == [COUNTS[0], COUNTS[-1]]:
+        return "all"
+    return " to ".join(f"{one / 1000:g}k" if one >= 1000 else f"{one:g}" for one in (low, high))
