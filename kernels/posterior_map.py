@@ -87,6 +87,7 @@ class PosteriorMap:
         if self.weighted is None:
             raise ValueError("weights differ from channel to channel, and the map has even ones")
         columns, terms = self.weighted.scan.profile.shape[2], self.weighted.scan.basis.shape[1]
-        products = self.weighted.sums(data, weight, 1.0 / noise)
+        # A plain tuple, as above: of another type everything would be compiled again.
+        products = tuple(self.weighted.sums(data, weight, 1.0 / noise))
         room = np.zeros((nodes, columns, columns))
         return self.table, room, none, np.full(nodes, np.nan), products, (columns, terms)
