@@ -132,7 +132,7 @@ class ShardMaker(NamedTuple):
                 generator = np.random.default_rng([seed, index])
                 simulator = Simulator(self.table, self.responses, generator, keep=0)
                 draft = path.with_suffix(".tmp.npz")
-                np.savez(draft, **draw_shard(self.rim, simulator)._asdict())
+                np.savez(draft, **draw_shard(self.rim, simulator, each=EACH)._asdict())
                 os.replace(draft, path)
             yield path
 
