@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .lockstep import Lockstep
+
 Array = NDArray[np.float64]
 
 
@@ -57,7 +59,7 @@ def run(
     Parameters
     ----------
     log_likelihood : callable
-        Of a point, as `transform` gives it.
+        Of a point, as `transform` gives it; with a `Lockstep` many are proposed side by side.
     transform : callable
         From the unit cube to a point, which makes the prior even.
     dimensions : int
@@ -78,6 +80,10 @@ def run(
     import dynesty
 
     remain = how.pop("remain")
+    if isinstance(log_likelihood, Lockstep):
+        # The rest takes less time than handing it over.
+        alone = {"prior_transform": False, "update_bound": False}
+        how |= {"pool": log_likelihood, "queue_size": log_likelihood.size, "use_pool": alone}
     sampler_of: Any = dynesty.NestedSampler  # whose arguments depend on the kind
     sampler = sampler_of(
         log_likelihood,

@@ -1,22 +1,24 @@
-"""Rounds of importance sampling: each drawn from what all before have found, weighed together.
+"""Rounds of importance sampling: each drawn from what all before have found.
 
 A round's proposal is a `Mixture` made of three kinds of components. Those of the start and those
 put about draws of the largest weights, each as wide as the posterior is there by its own
 information, have only their shares fitted to the draws so far; a few others are fitted with mean
-and covariance, once enough draws count. Every draw is weighed by the mixture of all rounds,
+and covariance, once enough draws count. To fit them, draws are weighed by the mixture of all rounds,
 
     w_i = L(x_i) N(x_i) / sum_r (n_r / n) q_r(x_i)
 
 (Owen & Zhou 2000, JASA 95, 135; Cappe et al. 2008, Stat. Comput. 18, 447; Cornuet et al. 2012,
 Scand. J. Stat. 39, 798), and the largest weights are smoothed as in `psis`.
 
-Weights tell of what the draws have met. So the last round is also weighed by its own proposal
-alone: it is fitted to all draws before and knows none of them, and has to find the same evidence,
-with weights whose tail can be trusted too. `Quality.k_hat` is the larger of both.
+These weights tell of what the draws have met, and are too small where later proposals have followed
+a draw. What is told comes from the last round, weighed by its own proposal alone, which is fitted to
+all draws before and knows none of them: the sums have no bias. It has to find the same evidence as
+all, with weights whose tail can be trusted too. `Quality.k_hat` is the larger of both.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,12 +42,15 @@ class Quality:
         Shape of the tail, the larger of all draws' and the last round's own.
     effective : float
         Draws that count.
+    last : float
+        The same of the last round, by itself.
     apart : float
         Standard errors between the last round's evidence and that of all; zero below 0.1 in ln.
     """
 
     k_hat: float
     effective: float
+    last: float
     apart: float
 
     @property
@@ -100,22 +105,34 @@ class Rounds:
         """Weights of all draws, weighed together, shape (draw,)."""
         return self.log_target - self._log_sum + np.log(len(self.normal))
 
+    def more(self, count: int, generator: np.random.Generator) -> None:
+        """Draw as many more from the last proposal; they are of its round."""
+        self.add(self._proposals[-1], count, generator)
+
+    def alone(self) -> tuple[Array, Array]:
+        """Give the draws of the last round, and their weights by its own proposal."""
+        proposal = self._proposals[-1]
+        same = list(takewhile(lambda one: one is proposal, reversed(self._proposals)))
+        last = slice(-sum(self._counts[-len(same) :]), None)
+        own = proposal.log_density(self.normal[last])
+        return self.normal[last], self.log_target[last] - own
+
     def smoothed(self) -> tuple[Array, Quality]:
         """Give smoothed weights of sum one, in ln, and how far to trust them."""
         log_weight = self.log_weight
         smoothed, shape = smooth(log_weight[None])
         if not np.isfinite(smoothed).any():
-            return smoothed[0], Quality(float("inf"), 0.0, float("inf"))
+            return smoothed[0], Quality(float("inf"), 0.0, 0.0, float("inf"))
+        own = self.alone()[1]
+        alone, its_shape = smooth(own[None])
         effective = float(effective_draws(smoothed)[0])
-        if len(self) == 1:
-            return smoothed[0], Quality(float(shape[0]), effective, 0.0)
-        last = slice(-self._counts[-1], None)
-        own = self.log_target[last] - self._proposals[-1].log_density(self.normal[last])
-        k_hat = max(float(shape[0]), float(smooth(own[None])[1][0]))
-        (all_, error), (alone, its_error) = evidence(log_weight), evidence(own)
-        away = abs(alone - all_)
+        if not np.isfinite(alone).any():
+            return smoothed[0], Quality(float("inf"), effective, 0.0, float("inf"))
+        k_hat = max(float(shape[0]), float(its_shape[0]))
+        (all_, error), (its_own, its_error) = evidence(log_weight), evidence(own)
+        away = abs(its_own - all_)
         apart = 0.0 if away < _SLIGHT else away / float(np.hypot(error, its_error))
-        return smoothed[0], Quality(k_hat, effective, apart)
+        return smoothed[0], Quality(k_hat, effective, float(effective_draws(alone)[0]), apart)
 
 
 def evidence(log_weight: Array) -> tuple[float, float]:

@@ -100,7 +100,8 @@ def open_recipe(
         As of `open_fit`.
     """
     if chosen.refine:
-        require("dynesty", "--refine")
+        for library in ("dynesty", "greenlet"):
+            require(library, "--refine")
     model = MODELS[chosen.model]
     wanted = chosen.prior == "mdn"
     if wanted and (model.name not in PLASMAS or method.name != "rim"):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from streamfit.kernels.xray_model import MODELS
+from streamfit.kernels.xray_posterior import XrayPosterior
 from streamfit.tools import compare_xray_models as compare
 from streamfit.tools.xray_fit_trials import CLUSTERS, asimov, narrowed, trial
 
@@ -98,21 +99,55 @@ def test_the_counts_expected_are_the_mean_of_those_drawn():
     assert expected.background.sum() == pytest.approx(8 * 2e3, rel=1e-2)
 
 
+def posterior(mean, sigma, evidence, evaluations):
+    mean, sigma = np.array(mean), np.array(sigma)
+    return XrayPosterior(
+        mean, sigma, mean, mean, mean, evidence, 0.06, 0.2, 900.0, evaluations, True, mean[None]
+    )
+
+
+def test_runs_of_dynesty_are_put_together_and_tell_their_own_error():
+    theirs = [
+        posterior([1.0, 2.0], [0.3, 0.3], -5.1, 9),
+        posterior([1.8, 2.0], [0.3, 0.3], -4.9, 7),
+    ]
+    row = compare.beside(posterior([1.4, 2.3], [0.5, 0.3], -5.0, 4), theirs)
+    assert row["dynesty"] == [
+        pytest.approx([1.4, 2.0]),
+        pytest.approx([0.5, 0.3]),  # 0.3 of each and 0.4 between them
+        pytest.approx(-5.0),
+    ]
+    assert row["mean"] == pytest.approx([0.0, 1.0])
+    assert row["sigma"] == pytest.approx([1.0, 1.0])
+    assert row["log_evidence"] == pytest.approx(0.0)
+    assert row["error"] == pytest.approx(0.06 * np.sqrt(1.5))
+    assert row["evaluations"] == [4, 8.0]
+    text = compare.nested_summary([{**row, "model": "apec1"}])
+    # The means of the first parameter lie 0.8 sigma on either side, of the second nowhere.
+    assert f"dynesty's own error {0.8 / np.sqrt(2.0):.3f}" in text
+    assert "dynesty's own error 0.100" in text
+
+
 def test_differences_from_dynesty_are_summed_up():
     row = {
         "model": "apec1",
         "k_hat": 0.2,
+        "effective": [1000.0, 9000.0],
         "mean": [0.03, -0.04],
         "sigma": [1.02, 0.98],
         "log_evidence": 0.1,
         "error": 0.1,
-        "evaluations": [2000, 40_000],
+        "own": [[[0.0, 0.0]], [[0.0, 0.0]], [0.0]],
+        "evaluations": [2000, 40_000.0],
     }
     text = compare.nested_summary([row, {**row, "model": "apec2", "mean": [0.5, 0.5]}])
+    assert "2 spectra of apec1, apec2, 4 parameters" in text
     assert "1 spectra of apec2" in text
     assert "at most 0.500" in text
     assert "rms 0.035 sigma, at most 0.040" in text
-    assert "20.0 times fewer" in text
+    assert "within 0.2: 2" in text
+    assert "20.0 times fewer; draws that count 1000 against 9000" in text
+    assert "dynesty's own error nan" in text
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from streamfit.kernels.lockstep import Lockstep
 from streamfit.kernels.nested_sampling import run
 
 pytest.importorskip("dynesty", reason="needs the extra `bayes`")
@@ -15,14 +16,20 @@ SIGMA = np.array([0.3, 0.5])
 
 def gaussian(point):
     """A normal density about (1, -1), of integral one."""
-    z = (point - [1.0, -1.0]) / SIGMA
-    return -0.5 * float(z @ z) - math.log(2 * math.pi * SIGMA.prod())
+    return float(gaussians(point[None])[0])
 
 
+def gaussians(points):
+    """The same of many points."""
+    z = (points - [1.0, -1.0]) / SIGMA
+    return -0.5 * np.square(z).sum(axis=1) - math.log(2 * math.pi * SIGMA.prod())
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["singly", "side by side"])
 @pytest.mark.parametrize("how", [{"sample": "unif"}, {"sample": "rwalk", "walks": 30}], ids=str)
-def test_a_normal_density_has_its_moments_and_evidence(how):
+def test_a_normal_density_has_its_moments_and_evidence(how, together):
     found = run(
-        gaussian,
+        Lockstep(gaussians, 32) if together else gaussian,
         lambda unit: 10 * unit - 5,
         2,
         np.random.default_rng(3),

@@ -192,11 +192,14 @@ def test_what_the_user_can_mend_is_one_line(files, tmp_path, monkeypatch, capsys
     assert not (tmp_path / "r").exists()
 
 
-def test_refine_without_dynesty_names_the_extra(files, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "dynesty", None)
+@pytest.mark.parametrize("library", ["dynesty", "greenlet"])
+def test_refine_without_its_libraries_names_the_extra(
+    files, tmp_path, monkeypatch, capsys, library
+):
+    monkeypatch.setitem(sys.modules, library, None)
     assert xray(files, tmp_path / "r", "--bayes", "--refine") == 2
     said = capsys.readouterr().err
-    assert "--refine: dynesty is not installed; pip install 'stream-fit[bayes]'" in said
+    assert f"--refine: {library} is not installed; pip install 'stream-fit[bayes]'" in said
 
 
 def test_without_its_weights_the_network_is_left_out_or_named(files, tmp_path, monkeypatch):

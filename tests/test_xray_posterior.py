@@ -58,6 +58,19 @@ def test_a_sum_over_a_grid_agrees(counts, column):
     assert ours.log_evidence_error < 0.04
 
 
+def test_the_evidence_of_few_draws_has_no_bias():
+    """Draws that later proposals were fitted to would make it too low."""
+    one, _ = task("powerlaw", counts=2000.0, background=1.0)
+    found = fit(one, default_starts(one))
+    runs = [sample(one, found, draws=200, seed=seed) for seed in range(16)]
+    sigma = to_coordinates(one.model, sample(one, found, seed=1).draws).std(axis=0)
+    *_, evidence = by_grid(one, found.coordinates, sigma)
+    errors = np.array([run.log_evidence for run in runs]) - evidence
+    claimed = np.sqrt(np.mean([run.log_evidence_error**2 for run in runs]))
+    assert abs(errors.mean()) < 3.0 * claimed / np.sqrt(len(runs))
+    assert errors.std() == pytest.approx(claimed, rel=0.4)
+
+
 def test_another_prior_takes_the_place_of_the_broad_one():
     one, values = task("powerlaw", counts=1500.0)
     found = fit(one, default_starts(one))

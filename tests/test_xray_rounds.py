@@ -75,6 +75,26 @@ def test_k_hat_is_that_of_the_worse():
     assert worse.k_hat > fine.k_hat
 
 
+def test_more_draws_of_the_last_proposal_are_of_its_round():
+    first, last = about(0), about(0, 1)
+    rounds = drawn(first, last, count=300)
+    rounds.more(500, np.random.default_rng(1))
+    normal, log_weight = rounds.alone()
+    np.testing.assert_array_equal(normal, rounds.normal[300:])
+    np.testing.assert_allclose(log_weight, two_hills(normal) - last.log_density(normal))
+    found, error = evidence(log_weight)
+    assert found == pytest.approx(LOG_EVIDENCE, abs=4 * error)
+    whole = logsumexp(
+        [np.log(300 / 1100) + first.log_density(rounds.normal),
+         np.log(800 / 1100) + last.log_density(rounds.normal)], axis=0
+    )  # fmt: skip
+    np.testing.assert_allclose(rounds.log_weight, two_hills(rounds.normal) - whole)
+    quality = rounds.smoothed()[1]
+    assert quality.last == pytest.approx(
+        np.exp(log_weight).sum() ** 2 / np.exp(2 * log_weight).sum(), rel=0.02
+    )
+
+
 def test_a_target_that_is_nowhere_is_not_trusted():
     generator, rounds = np.random.default_rng(0), Rounds(lambda x: np.full(len(x), -np.inf), 2)
     rounds.add(about(0), 100, generator)

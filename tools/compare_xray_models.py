@@ -29,8 +29,9 @@ from .xray_fit_trials import CLUSTERS, Trial, asimov, narrowed, trial
 Array = NDArray[np.float64]
 Row = dict[str, Any]
 
-_MIX = "apec1", "apec1", "powerlaw", "apec2"  # of the comparison with dynesty
-_LIVE = 400
+_MIX = "apec1", "powerlaw", "apec2"  # of the comparison with dynesty
+_LIVE = 2000
+_RUNS = 2  # of dynesty, which tell how far it agrees with itself
 _REACH = 6.0  # standard deviations
 _RATIO = 3.0, 6.0  # of two temperatures told apart
 _BRIGHT = 2000.0  # counts above which fits are held to the bound
@@ -48,19 +49,37 @@ def nested_row(number: int, draws: int) -> Row:
     """
     one = trial(_MIX[number % len(_MIX)], number, counts=(500.0, 5e4), seed=1)
     task = replace(one.task, model=(_cut_two if one.task.model.ordered else _cut)(one.task))
-    ours, theirs = _posterior(task, draws), nested(task, live=_LIVE, seed=number)
-    return {
+    ours = _posterior(task, draws)
+    theirs = [nested(task, live=_LIVE, seed=100 * run + number) for run in range(_RUNS)]
+    row: Row = {
         "model": task.model.name,
         "counts": one.counts,
         "part": _cooler_part(one) if one.task.model.ordered else 0.0,
-        "dynesty": [theirs.mean.tolist(), theirs.sigma.tolist(), theirs.log_evidence],
+    }
+    return row | beside(ours, theirs)
+
+
+def beside(ours: XrayPosterior, theirs: Sequence[XrayPosterior]) -> Row:
+    """Put a posterior beside the mean of dynesty's runs, and these beside their mean."""
+    each, wide = (np.array([getattr(one, name) for one in theirs]) for name in ("mean", "sigma"))
+    evidence = np.array([one.log_evidence for one in theirs])
+    claimed = np.sqrt(np.mean([one.log_evidence_error**2 for one in theirs]) / len(theirs))
+    mean = each.mean(axis=0)
+    sigma = np.sqrt(np.mean(wide**2 + each**2, axis=0) - mean**2)
+    return {
+        "dynesty": [mean.tolist(), sigma.tolist(), float(evidence.mean())],
         "k_hat": ours.k_hat,
-        "effective": ours.effective,
-        "mean": ((ours.mean - theirs.mean) / theirs.sigma).tolist(),
-        "sigma": (ours.sigma / theirs.sigma).tolist(),
-        "log_evidence": ours.log_evidence - theirs.log_evidence,
-        "error": float(np.hypot(ours.log_evidence_error, theirs.log_evidence_error)),
-        "evaluations": [ours.evaluations, theirs.evaluations],
+        "effective": [ours.effective, float(np.mean([one.effective for one in theirs]))],
+        "mean": ((ours.mean - mean) / sigma).tolist(),
+        "sigma": (ours.sigma / sigma).tolist(),
+        "log_evidence": ours.log_evidence - float(evidence.mean()),
+        "error": float(np.hypot(ours.log_evidence_error, claimed)),
+        "own": [
+            ((each - mean) / sigma).tolist(),
+            (wide / sigma - 1.0).tolist(),
+            (evidence - evidence.mean()).tolist(),
+        ],
+        "evaluations": [ours.evaluations, float(np.mean([one.evaluations for one in theirs]))],
     }
 
 
@@ -87,10 +106,11 @@ def _cut_two(task: Task) -> SourceModel:
 
 
 def nested_summary(rows: list[Row]) -> str:
-    """Put the comparison with dynesty into words, of two plasmas apart."""
-    two = [row for row in rows if row["model"] == "apec2"]
-    rest = [row for row in rows if row["model"] != "apec2"]
-    return "\n".join(_against(part) for part in (rest, two) if part)
+    """Put the comparison with dynesty into words, for all and for each model."""
+    names = sorted({row["model"] for row in rows})
+    parts = [rows] if len(names) > 1 else []
+    parts += [[row for row in rows if row["model"] == name] for name in names]
+    return "\n".join(_against(part) for part in parts)
 
 
 def _against(rows: list[Row]) -> str:
@@ -100,21 +120,34 @@ def _against(rows: list[Row]) -> str:
     evidence = np.array([row["log_evidence"] for row in rows])
     error = np.array([row["error"] for row in rows])
     ours, theirs = np.array([row["evaluations"] for row in rows]).T
-    far = np.abs(evidence) > 0.2
+    counting = np.median([row["effective"] for row in rows], axis=0)
+    own = [_rms_of_mean([row["own"][place] for row in rows]) for place in range(3)]
     return "\n".join(
         [
             f"{len(rows)} spectra of {', '.join(sorted({row['model'] for row in rows}))}, "
             f"{mean.size} parameters; k-hat at most {max(row['k_hat'] for row in rows):.2f}",
             f"means     rms {np.sqrt(np.mean(mean**2)):.3f} sigma, at most "
-            f"{np.abs(mean).max():.3f}; within 0.1: {np.mean(np.abs(mean) < 0.1):.1%}",
+            f"{np.abs(mean).max():.3f}; within 0.1: {np.mean(np.abs(mean) < 0.1):.1%}; "
+            f"dynesty's own error {own[0]:.3f}",
             f"sigmas    ratio {sigma.mean():.3f} +- {sigma.std():.3f}, at most "
-            f"{wide.max():.3f} off; within 10 %: {np.mean(wide < 0.1):.1%}",
+            f"{wide.max():.3f} off; within 10 %: {np.mean(wide < 0.1):.1%}; "
+            f"dynesty's own error {own[1]:.3f}",
             f"evidence  mean {evidence.mean():+.3f}, rms {np.sqrt(np.mean(evidence**2)):.3f}, over "
-            f"its errors {np.sqrt(np.mean((evidence / error) ** 2)):.2f}; beyond 0.2: {far.sum()}",
-            f"likelihoods {np.median(ours):.0f} against {np.median(theirs):.0f}, "
-            f"{np.median(theirs / ours):.1f} times fewer",
+            f"its errors {np.sqrt(np.mean((evidence / error) ** 2)):.2f}; within 0.2: "
+            f"{np.sum(np.abs(evidence) < 0.2)}; dynesty's own error {own[2]:.3f}",
+            f"likelihoods {np.median(ours):.0f} against {np.median(theirs):.0f} a run, "
+            f"{np.median(theirs / ours):.1f} times fewer; draws that count {counting[0]:.0f} "
+            f"against {counting[1]:.0f}",
         ]
     )
+
+
+def _rms_of_mean(own: list[list[Any]]) -> float:
+    """Give the rms error of the mean of runs, from how far each lies from it; NaN of one run."""
+    squares = [
+        np.square(one).sum(axis=0) / (len(one) * (len(one) - 1)) for one in own if len(one) > 1
+    ]
+    return float(np.sqrt(np.mean(np.hstack(squares)))) if squares else float("nan")
 
 
 def coverage_row(number: int, draws: int) -> Row:
