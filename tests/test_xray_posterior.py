@@ -150,9 +150,9 @@ def test_a_source_nobody_sees_has_no_posterior():
 def test_nested_sampling_agrees(name):
     pytest.importorskip("dynesty", reason="needs the extra `bayes`")
     one, _ = task(name, counts=3000.0, background=1.0)
-    ours = sample(one, fit(one, default_starts(one)), draws=4000)
-    theirs = nested(one, live=300)
-    # Of dynesty some 2,000 draws count, of ours as many: 0.03 sigma and 2.2 %.
+    ours = sample(one, fit(one, default_starts(one)))
+    theirs = nested(one, live=500)
+    # Of ours 1,000 draws count and of dynesty's twice as many: 0.04 sigma and 2.8 %.
     np.testing.assert_allclose((ours.mean - theirs.mean) / theirs.sigma, 0.0, atol=0.12)
     np.testing.assert_allclose(ours.sigma / theirs.sigma, 1.0, atol=0.1)
     assert ours.log_evidence == pytest.approx(
@@ -173,13 +173,13 @@ def test_nested_sampling_agrees_on_two_plasmas_that_may_be_parted_in_several_way
     }
     model = dataclasses.replace(MODELS["apec2"], parameters=tuple(held.values()))
     two = dataclasses.replace(one, model=model)
-    ours = sample(two, fit(two, default_starts(two)), draws=2000)
-    theirs = nested(two, live=200)
+    ours = sample(two, fit(two, default_starts(two)))
+    theirs = nested(two, live=400)
     assert ours.trusted
-    # dynesty's walks leave some 200 independent draws: 0.07 sigma, and 10 % of a sigma.
-    np.testing.assert_allclose((ours.mean - theirs.mean) / theirs.sigma, 0.0, atol=0.3)
-    np.testing.assert_allclose(ours.sigma / theirs.sigma, 1.0, atol=0.3)
+    # Some 2,000 draws of each count, but sigmas of long tails vary by 4 %.
+    np.testing.assert_allclose((ours.mean - theirs.mean) / theirs.sigma, 0.0, atol=0.12)
+    np.testing.assert_allclose(ours.sigma / theirs.sigma, 1.0, atol=0.15)
     assert ours.log_evidence == pytest.approx(
         theirs.log_evidence, abs=3.0 * theirs.log_evidence_error
     )
-    assert theirs.evaluations > 3 * ours.evaluations
+    assert theirs.evaluations > 2 * ours.evaluations
