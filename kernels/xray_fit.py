@@ -276,8 +276,7 @@ def scaled(folding: Folding, prior: Prior, points: Array) -> Array:
         wanted = max(total - float(background[place].sum()), 0.1 * total, 0.1)
         expects = np.maximum(source[:, place].sum(axis=1), 1e-300)
         ratio = np.column_stack([ratio, np.log(wanted / expects)])
-    norms = [i for i, name in enumerate(prior.model.names) if name in ("norm", "index_norm")]
-    points[:, norms] += ratio[:, :1]
+    points[:, prior.norms] += ratio[:, :1]
     points[:, own:] = ratio[:, 1:] - ratio[:, :1]
     return np.clip(points, prior.low, prior.high)
 

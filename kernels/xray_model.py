@@ -65,6 +65,9 @@ INDEX_NORM = Parameter(
     "index_norm", "photon/(cm2 s keV)", 1e-8, 1e2, True, "of the power law, at 1 keV as in XSPEC"
 )
 
+NORMS = "norm", "index_norm"
+"""Names of the parameters that are norms of a component."""
+
 FACTOR = Parameter("factor", "", 0.01, 100.0, True, "norm of a member over that of the first")
 
 Emission = Callable[[PlasmaTable, Array, float], Array]

@@ -120,7 +120,7 @@ class _Target:
     def of(cls, task: Task, given: Proposal | None) -> "_Target":
         folding, prior = task.folding(), task.prior()
         inside = 0.0 if given is None else given.log_inside(prior)
-        if {"kT", "norm"} <= set(task.model.names) and "index_norm" not in task.model.names:
+        if "kT" in task.model.names:
             counts = Brightness(folding)
             prior = task.prior(log_counts=counts.log_counts, counts_range=counts.range)
         return cls(folding, prior, given, inside)

@@ -18,7 +18,9 @@ stands for the counts and not for the norm, which they tell along a ridge:
     ln norm + ln B = least + width' Phi(x),
 
 over all that norms in their range may give. Its density is then that of the prior, times a
-constant, where the norm is in its range, and zero beyond.
+constant, where the norm is in its range, and zero beyond. Of a plasma beside a power law, with
+counts N1 and N2, two such numbers stand for ln(N1 + N2) and ln(N1 / N2), whose Jacobian in ln N1
+and ln N2 is one.
 """
 
 from collections.abc import Callable
@@ -26,9 +28,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import log_expit, ndtr, ndtri
 
-from .xray_model import SourceModel, ranges
+from .xray_model import NORMS, SourceModel, ranges
 
 Array = NDArray[np.float64]
 
@@ -60,9 +62,9 @@ class Prior:
     model : SourceModel
     column : ColumnPrior or None
     log_counts : callable or None
-        ln of the counts that a norm of one expects, of coordinates.
-    counts_range : (low, high)
-        Of `log_counts`.
+        ln of the counts that a norm of one expects, of coordinates, shape (point, norm).
+    counts_range : ndarray, shape (norm, 2), or None
+        Least and greatest of `log_counts`.
 
     Raises
     ------
@@ -76,7 +78,7 @@ class Prior:
         column: ColumnPrior | None = None,
         *,
         log_counts: Callable[[Array], Array] | None = None,
-        counts_range: tuple[float, float] = (0.0, 0.0),
+        counts_range: Array | None = None,
     ) -> None:
         self.model, self.column = model, column
         self.low, self.high = ranges(model)
@@ -90,10 +92,18 @@ class Prior:
             if np.any(ends[:, 0] != ends[:, 1]):
                 raise ValueError(f"kT and kT2 range from {ends[0]} to {ends[1]}: not the same")
         self._log_counts = log_counts
-        if log_counts is not None:
-            self._norm = model.names.index("norm")
-            self._least = self.low[self._norm] + counts_range[0]
-            self._width = self.high[self._norm] + counts_range[1] - self._least
+        self.reach: float | None = None
+        self.norms = [place for place, name in enumerate(model.names) if name in NORMS]
+        if log_counts is not None and counts_range is not None:
+            low, high = self.low[self.norms], self.high[self.norms]
+            least, most = low + counts_range[:, 0], high + counts_range[:, 1]
+            self._least = float(least.min())
+            self._width = float(np.logaddexp.reduce(most)) - self._least
+            sizes = [self._width]
+            if len(self.norms) > 1:
+                self.reach = float(max(most[0] - least[1], most[1] - least[0]))
+                sizes.append(2.0 * self.reach)
+            self._stretched = float(np.log(np.array(sizes) / (high - low)).sum())
         self._below, self._within = 0.0, 1.0
         if column is not None:
             ends = np.array([self.low[self.nH], self.high[self.nH]])
@@ -164,21 +174,38 @@ class Prior:
         found = self.from_unit(unit)
         if self._log_counts is None:
             return found, density
-        low, high = self.low[self._norm], self.high[self._norm]
+        low, high = self.low[self.norms], self.high[self.norms]
         # Of the counts that x stands for, less those that a norm of one expects.
-        norm = self._least + self._width * unit[:, self._norm] - self._log_counts(found)
-        found[:, self._norm] = np.clip(norm, low, high)
-        density += np.log(self._width / (high - low))
-        return found, np.where((norm >= low) & (norm <= high), density, -np.inf)
+        norms = self._counts(unit[:, self.norms]) - self._log_counts(found)
+        found[:, self.norms] = np.clip(norms, low, high)
+        inside = ((norms >= low) & (norms <= high)).all(axis=1)
+        return found, np.where(inside, density + self._stretched, -np.inf)
+
+    def _counts(self, unit: Array) -> Array:
+        """Give ln of the counts of each component, shape (point, norm)."""
+        total = self._least + self._width * unit[:, :1]
+        if self.reach is None:
+            return total
+        ratio = self.reach * (2.0 * unit[:, 1:] - 1.0)
+        return total + log_expit(np.concatenate([ratio, -ratio], axis=1))
 
     def to_normal(self, coordinates: Array) -> Array:
         """Give the normal numbers of coordinates, shape (point, parameter)."""
         unit = self.to_unit(coordinates)
         if self._log_counts is not None:
-            counts = coordinates[:, self._norm] + self._log_counts(coordinates)
-            part = (counts - self._least) / self._width
-            unit[:, self._norm] = np.clip(part, _EDGE, 1.0 - _EDGE)
+            counts = coordinates[:, self.norms] + self._log_counts(coordinates)
+            total = np.logaddexp.reduce(counts, axis=1)
+            parts = [(total - self._least) / self._width]
+            if self.reach is not None:
+                parts.append(self.ratio_to_unit(counts[:, 0] - counts[:, 1]))
+            unit[:, self.norms] = np.clip(np.column_stack(parts), _EDGE, 1.0 - _EDGE)
         return ndtri(unit)
+
+    def ratio_to_unit(self, log_ratio: Array) -> Array:
+        """Give the number in the unit cube for ln of the counts of one norm over another's."""
+        if self.reach is None:
+            raise ValueError(f"{self.model.name} is not drawn by the counts of two norms")
+        return 0.5 * (1.0 + log_ratio / self.reach)
 
     def slope(self, normal: Array) -> Array:
         """Give d coordinate / d normal, shape (point, coordinate, normal)."""

@@ -3,17 +3,18 @@
 A round's proposal is a `Mixture` made of three kinds of components. Those of the start and those
 put about draws of the largest weights, each as wide as the posterior is there by its own
 information, have only their shares fitted to the draws so far; a few others are fitted with mean
-and covariance, once enough draws count. To fit them, draws are weighed by the mixture of all rounds,
+and covariance, once enough draws count. To fit them, draws are weighed by the mixture of all
+rounds,
 
     w_i = L(x_i) N(x_i) / sum_r (n_r / n) q_r(x_i)
 
 (Owen & Zhou 2000, JASA 95, 135; Cappe et al. 2008, Stat. Comput. 18, 447; Cornuet et al. 2012,
 Scand. J. Stat. 39, 798), and the largest weights are smoothed as in `psis`.
 
-These weights tell of what the draws have met, and are too small where later proposals have followed
-a draw. What is told comes from the last round, weighed by its own proposal alone, which is fitted to
-all draws before and knows none of them: the sums have no bias. It has to find the same evidence as
-all, with weights whose tail can be trusted too. `Quality.k_hat` is the larger of both.
+These weights tell of what the draws have met, and are too small where later proposals have
+followed a draw. What is told comes from the last round, weighed by its own proposal alone, which is
+fitted to all draws before and knows none of its own: the sums have no bias. It has to find the same
+evidence as all, with weights whose tail can be trusted too. `Quality.k_hat` is the larger of both.
 """
 
 from collections.abc import Callable

@@ -1,12 +1,13 @@
 """Where the posterior of a source of two components lies: a survey of what the second one may be.
 
-Counts often allow several ways to part the emission of two plasmas: a second one of any
-temperature that is too faint to be seen, one as hot as the first that shares its norm in any
-proportion, a hot one that is faint beside the cooler. The posterior then is no ellipsoid but a
-sheet with folds, and an expansion about its maxima misses most of it. So two of the parameters are
-pinned to the nodes of a lattice, in the normal numbers of `xray_prior`, and the others brought to
-their best. At each such point x, with gradient g and information F of -ln p (prior included) and
-the lattice's steps h, the part of the posterior about it is taken as
+Counts often allow several ways to part the emission of two plasmas: a second one of any temperature
+that is too faint to be seen, one as hot as the first that shares its norm in any proportion, a hot
+one that is faint beside the cooler. A steep power law may stand for a column that is not there, and
+the other way round, in any proportion to a plasma. The posterior then is no ellipsoid but a sheet
+with folds, and an expansion about its maxima misses most of it. So two of the parameters are pinned
+to the nodes of a lattice, in the normal numbers of `xray_prior`, and the others brought to their
+best. At each such point x, with gradient g and information F of -ln p (prior included) and the
+lattice's steps h, the part of the posterior about it is taken as
 
     p(x + d) ~ exp(-f - g d - d F d / 2) exp(-d_w^2 / 2 h^2),
 
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from .xray_fit import scaled
 from .xray_fold import Folding
@@ -33,10 +35,11 @@ FARTHEST = 4.0
 
 _INSIDE = 3.0  # normal numbers within which climbs begin
 _ENOUGH = 0.03  # of ln p: nodes need not be exact, their slope is known
-_NODES = -2.0, -1.2, -0.4, 0.4, 1.2, 2.0  # of a temperature
+_NODES = -2.0, -1.2, -0.4, 0.4, 1.2, 2.0  # of a temperature, or of the column
 _SHARES = -1.8, -0.9, 0.0, 0.9, 1.8  # of the second norm over the first
 _LARGE = 0.5, 1.2, 1.9  # the same, where the second plasma is the brighter one
-_TRIED = -2.0, -1.0, -0.3, 0.3, 1.0, 2.0  # of the other temperature, before the climb
+_RATIOS = -4.0, -2.4, -0.8, 0.8, 2.4, 4.0  # ln of the counts of a plasma over a power law's
+_TRIED = -2.0, -1.0, -0.3, 0.3, 1.0, 2.0  # of the other shape, before the climb
 _FAINT = 8.0  # ln of mass below the largest at which a node is left out
 _DEEP = 10.0  # of ln p below the best, up to which a node may lead to another maximum
 
@@ -110,10 +113,16 @@ class Normal:
 
 
 def planes_of(prior: Prior) -> list[Planes]:
-    """Give the lattices of a model; none where it has one component or a power law beside."""
+    """Give the lattices of a model; none where it has one component or draws no counts."""
+    names = prior.model.names
+    if prior.reach is not None:
+        ratios = tuple(ndtri(prior.ratio_to_unit(np.array(_RATIOS))).tolist())
+        ratio, index = names.index("index_norm"), names.index("index")
+        pinned = prior.nH, names.index("kT")
+        return [Planes((one, ratio), (_NODES, ratios), index) for one in pinned]
     if prior.temperatures is None:
         return []
-    (hot, cool), second = prior.temperatures, prior.model.names.index("second")
+    (hot, cool), second = prior.temperatures, names.index("second")
     return [
         Planes((cool, second), (_NODES, _SHARES), hot),
         Planes((hot, second), (_NODES, _LARGE), cool),

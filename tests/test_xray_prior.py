@@ -4,9 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 from scipy.stats import multivariate_normal
 
-from streamfit.kernels.xray_model import MODELS
+from streamfit.kernels.xray_model import MODELS, NORMS
 from streamfit.kernels.xray_prior import ColumnPrior, Prior, log_normal
 
 PRIORS = [Prior(model) for model in MODELS.values()]
@@ -97,16 +98,19 @@ def test_two_temperatures_of_different_ranges_are_refused():
 
 
 def counted(name, column=None):
-    """A prior in counts instead of the norm: a made-up number that bends with everything."""
+    """A prior in counts instead of norms: made-up numbers that bend with everything."""
+    norms = [place for place, one in enumerate(MODELS[name].names) if one in NORMS]
 
     def log_counts(coordinates):
-        rest = np.delete(coordinates, MODELS[name].names.index("norm"), axis=1)
-        return 10.0 + 0.3 * rest[:, 0] + 0.2 * np.sin(rest[:, 1:]).sum(axis=1)
+        rest = np.delete(coordinates, norms, axis=1)
+        first = 10.0 + 0.3 * rest[:, 0] + 0.2 * np.sin(rest[:, 1:]).sum(axis=1)
+        return np.stack([first, 9.0 + 0.5 * np.cos(rest).sum(axis=1)], axis=1)[:, : len(norms)]
 
-    return Prior(MODELS[name], column, log_counts=log_counts, counts_range=(5.0, 15.0))
+    ranges = np.array([[5.0, 15.0], [4.0, 12.0]])[: len(norms)]
+    return Prior(MODELS[name], column, log_counts=log_counts, counts_range=ranges)
 
 
-@pytest.mark.parametrize("name", ["apec1", "apec2"])
+@pytest.mark.parametrize("name", ["apec1", "apec2", "apec1+powerlaw"])
 @pytest.mark.parametrize("column", [None, ColumnPrior(0.1)])
 def test_in_counts_the_density_is_that_of_the_prior_all_the_same(name, column):
     prior = counted(name, column)
@@ -116,7 +120,7 @@ def test_in_counts_the_density_is_that_of_the_prior_all_the_same(name, column):
     # Slopes are central differences.
     np.testing.assert_allclose(prior.log_density(coordinates) + stretch, density, atol=1e-4)
     known = np.isfinite(density)
-    assert known.sum() > 30
+    assert known.sum() > 20
     np.testing.assert_allclose(prior.to_normal(coordinates[known]), normal[known], atol=1e-6)
 
 
@@ -128,9 +132,29 @@ def test_in_counts_there_is_no_prior_where_the_norm_is_out_of_its_range():
     assert coordinates[0, 3] == prior.low[3]
 
 
-def test_in_counts_evidence_has_the_same_norm():
+def test_two_norms_are_drawn_by_their_counts_and_their_ratio():
+    prior = counted("apec1+powerlaw")
+    normal = np.zeros((2, 6))
+    normal[1, 5] = 0.1
+    even, more = prior.from_normal(normal)
+    # At zero both have as many counts; the second number moves the ratio and not the sum.
+    counted_by = [one[[3, 5]] + prior._log_counts(one[None])[0] for one in (even, more)]
+    assert counted_by[0][0] == pytest.approx(counted_by[0][1])
+    assert counted_by[1][0] > counted_by[1][1]
+    assert np.logaddexp(*counted_by[1]) == pytest.approx(np.logaddexp(*counted_by[0]))
+    ratio = counted_by[1][0] - counted_by[1][1]
+    assert ndtri(prior.ratio_to_unit(ratio)) == pytest.approx(0.1)
+
+
+def test_one_norm_has_no_ratio():
+    with pytest.raises(ValueError, match="apec1 is not drawn by the counts of two norms"):
+        counted("apec1").ratio_to_unit(0.0)
+
+
+@pytest.mark.parametrize("name", ["apec1", "apec1+powerlaw"])
+def test_in_counts_evidence_has_the_same_norm(name):
     """The density in normal numbers integrates to one, what is out of the range left out."""
-    prior = counted("apec1")
-    normal = np.random.default_rng(6).normal(size=(200_000, 4))
+    prior = counted(name)
+    normal = np.random.default_rng(6).normal(size=(200_000, prior.size))
     weight = np.exp(prior.at(normal)[1] - log_normal(normal))
     assert weight.mean() == pytest.approx(1.0, abs=0.01)

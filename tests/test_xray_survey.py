@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from xray_cases import task
 
+from streamfit.kernels.xray_brightness import Brightness
 from streamfit.kernels.xray_fit import default_starts, fit
 from streamfit.kernels.xray_model import MODELS, to_values
 from streamfit.kernels.xray_posterior import sample
@@ -21,11 +22,30 @@ def degenerate():
 
 
 def test_one_plasma_or_a_power_law_needs_no_survey():
-    for name in ("apec1", "powerlaw", "apec1+powerlaw"):
+    for name in ("apec1", "powerlaw"):
         one, _ = task(name)
         found = survey(one.folding(), one.prior(), fit(one, default_starts(one)).coordinates)
         assert (found.parts, len(found.summits)) == ([], 0)
         assert np.all(np.isinf(found.window))
+
+
+def test_a_plasma_and_a_power_law_are_surveyed_by_column_and_ratio_of_counts():
+    one, _ = task("apec1+powerlaw", counts=2000.0)
+    made, bright = one.folding(), Brightness(one.folding())
+    prior = one.prior(log_counts=bright.log_counts, counts_range=bright.range)
+    found = survey(made, prior, fit(one, default_starts(one)).coordinates)
+    names = one.model.names
+    pinned = [names.index("nH"), names.index("index_norm")]
+    assert np.flatnonzero(np.isfinite(found.window)).tolist() == sorted(pinned)
+    points = prior.from_normal(np.array([mean for _, mean, _ in found.parts]))
+    counts = points[:, prior.norms] + bright.log_counts(points)
+    column = np.exp(points[:, names.index("nH")])
+    # Columns of next to nothing and more, with either component the brighter.
+    for faint in (column < 0.01, column > 0.05):
+        for brighter in (counts[:, 0] > counts[:, 1], counts[:, 0] < counts[:, 1]):
+            assert np.any(faint & brighter)
+    expected = made.source(points).sum(axis=1)
+    np.testing.assert_allclose(np.log(expected), np.logaddexp(*counts.T), atol=0.1)
 
 
 def test_all_ways_to_part_the_emission_are_met(degenerate):
