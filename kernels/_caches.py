@@ -8,6 +8,7 @@ from the folder, is another.
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 
@@ -37,7 +38,9 @@ def forget_stale(folder: Path) -> None:
             if module not in digests or known.get(module) != digests[module]:
                 path.unlink(missing_ok=True)
         cache.mkdir(exist_ok=True)
-        mark.write_text(json.dumps(digests))
+        draft = mark.with_suffix(f".{os.getpid()}")  # others may be reading
+        draft.write_text(json.dumps(digests))
+        draft.replace(mark)
     except OSError:
         return
 

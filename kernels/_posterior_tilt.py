@@ -35,10 +35,8 @@ _RADIUS = math.sqrt(2.0)
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def tilt_about(case, centre, sigma):  # pragma: no cover - compiled
-    """Fill the tilt of a mode where the reduced basis evaluates it; exact evaluations."""
+    """Fill the tilt, level so far, of a mode on the reduced basis; exact evaluations."""
     model, theta, spectrum, exact, tables, small, prior = case
-    tilt = tables[4]
-    tilt[:] = 0.0
     if spectrum[0] != REDUCED or model[0] == SINC:
         return 0
     x, y, error, shifts = np.empty(3), np.empty(3), np.zeros(3), np.zeros(small[2].size)
@@ -54,7 +52,7 @@ def tilt_about(case, centre, sigma):  # pragma: no cover - compiled
                 shifts[a] += sign * small[2][a] / 3.0
     x1, x2, y1, y2 = x[1] - x[0], x[2] - x[0], y[1] - y[0], y[2] - y[0]
     e1, e2 = error[1] - error[0], error[2] - error[0]
-    area = x1 * y2 - x2 * y1
+    area, tilt = x1 * y2 - x2 * y1, tables[4]
     if area != 0.0:
         tilt[ALONG], tilt[ACROSS] = (e1 * y2 - e2 * y1) / area, (x1 * e2 - x2 * e1) / area
     tilt[OFFSET] = error[0] - tilt[ALONG] * x[0] - tilt[ACROSS] * y[0]

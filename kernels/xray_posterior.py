@@ -28,7 +28,7 @@ from scipy.special import ndtri
 
 from . import nested_sampling
 from .lockstep import Lockstep
-from .psis import TRUSTED, effective_draws, smooth
+from .psis import TRUSTED, smooth
 from .xray_brightness import Brightness
 from .xray_fit import Task, XrayFit
 from .xray_fold import BLOCK, Folding
@@ -180,11 +180,10 @@ def sample(
         return _nothing(target.prior.size)
     # Where rounds disagree, all draws have met more than those of the last.
     normal, log_weight = rounds.alone() if quality.trusted else (rounds.normal, rounds.log_weight)
-    smoothed = smooth(log_weight[None])[0]
-    counting = float(effective_draws(smoothed)[0])
+    counting = quality.last if quality.trusted else quality.effective
     return _summary(
         target.values(normal),
-        np.exp(smoothed[0]),
+        np.exp(smooth(log_weight[None])[0][0]),
         evidence=evidence(log_weight),
         quality=(quality.k_hat, counting, target.folding.evaluations, quality.settled),
         generator=generator,
@@ -291,13 +290,12 @@ def _completed(
     target: _Target, rounds: Rounds, draws: int, late: bool, generator: np.random.Generator
 ) -> bool:
     """Draw what sums need from the last proposal, unless it is cheaper to make it better first."""
-    while rounds.smoothed()[1].trusted:
+    while (quality := rounds.smoothed()[1]).trusted:
         normal, log_weight = rounds.alone()
-        smoothed = smooth(log_weight[None])[0]
-        error = _relative_error(target.values(normal), np.exp(smoothed[0]))
-        counting = float(effective_draws(smoothed)[0])
+        smoothed = smooth(log_weight[None])[0][0]
+        error = _relative_error(target.values(normal), np.exp(smoothed))
         allowed = _LONG / (2.0 * _COUNT * draws)
-        wanting = max(_COUNT * draws / counting, float(np.square(error).max()) / allowed)
+        wanting = max(_COUNT * draws / quality.last, float(np.square(error).max()) / allowed)
         wanted = int(min(_MARGIN * wanting * len(normal), _MOST * draws))
         if wanting < 1.0 or (late and wanted <= len(normal)):
             return True
@@ -309,16 +307,18 @@ def _completed(
 
 def _relative_error(values: Array, weight: Array) -> Array:
     """Give the errors of weighted draws' standard deviations, over these, shape (parameter,)."""
-    away = np.square(values - weight @ values)
-    spread = np.maximum(weight @ away, _TINY)
-    return 0.5 * np.sqrt(np.square(weight) @ np.square(away / spread - 1.0))
+    return 0.5 * np.sqrt(np.square(weight) @ np.square(_distances(values, weight) - 1.0))
 
 
 def _stretch(values: Array, weight: Array) -> Array:
     """Give ln of what draws are wanted more for their distance, shape (draw,)."""
+    return 0.5 * np.log1p(_distances(values, weight).max(axis=1))
+
+
+def _distances(values: Array, weight: Array) -> Array:
+    """Give squared distances of draws from their mean over the variance, of each parameter."""
     away = np.square(values - weight @ values)
-    spread = np.maximum(weight @ away, _TINY)
-    return 0.5 * np.log1p((away / spread).max(axis=1))
+    return away / np.maximum(weight @ away, _TINY)
 
 
 def _heaviest(target: _Target, normal: Array, log_weight: Array, window: Array) -> list[Part]:

@@ -48,6 +48,12 @@ _DRAWS = 64  # of a mixture, of which one should lie between the bounds
 _OTHER = 1 << 40  # added to the seed of spectra whose priors are lent
 _SCALE = 20.0  # of normal amplitudes, in the noise of a channel
 _WITHIN = 4.0  # standard deviations from the end of the amplitudes' range
+_ESTIMATES = {
+    "likeliest": "maximum likelihood",
+    "velocity": "fit",
+    "post_velocity": "posterior mean",
+    "post_velocity_q50": "median",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +91,6 @@ def sn3_header() -> CubeHeader:
         filter_name="SN3",
         band=_BAND,
     )
-
-
-_ESTIMATES = {
-    "likeliest": "maximum likelihood",
-    "velocity": "fit",
-    "post_velocity": "posterior mean",
-    "post_velocity_q50": "median",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +252,7 @@ def calibrate(
         table = recipe.fit(batch)
         if first > 0 or count <= _BATCH:  # the first batch compiles and builds tables
             found["cpu"] += time.process_time() - begun
-        likeliest = alone.fit(batch)["velocity"].to_numpy()
+        likeliest = (table if config.no_mdn else alone.fit(batch))["velocity"].to_numpy()
         found["within"].append(_within(recipe, table, population, width))
         found["ranks"].append(rows.ranks)
         found["truth"].append(replace(truth, data=np.zeros((spaxels, 0), np.float32)))
